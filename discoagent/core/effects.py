@@ -1,0 +1,104 @@
+"""What the replica asks the shell to do. Values, so that tests are equalities and the agent logs each one once."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from discoagent.core.entry import Cause, Entry, ReplicaId
+from discoagent.core.messages import Heartbeat, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """Publish a heartbeat to everyone who listens."""
+
+    message: Heartbeat
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Hand a message to the DEALER of each endpoint. The endpoints were connected before."""
+
+    endpoints: tuple[str, ...]
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Send a message back over the ROUTER, along the connection on which `to` last asked."""
+
+    to: ReplicaId
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Open the DEALER to this endpoint and let the SUB socket hear its PUB. Again: no effect."""
+
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """Close both."""
+
+    endpoint: str
+
+
+class EventKind(StrEnum):
+    """What happened to a shown entry. (`synced` is a watcher's own mark, not the replica's.)"""
+
+    ADDED = "added"
+    UPDATED = "updated"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change of what is shown. `entry` is None in a removal, `before` None in an addition."""
+
+    kind: EventKind
+    node: str
+    entry: Entry | None
+    before: Entry | None
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Tell the watchers, in this order."""
+
+    event: Event
+
+
+class NodeState(StrEnum):
+    """A node as this agent sees it."""
+
+    ALIVE = "alive"
+    SUSPECT = "suspect"
+    RESTARTING = "restarting"
+    DOWN = "down"
+    LEFT = "left"
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """A node's state changed, for the log: never an event for watchers."""
+
+    replica: ReplicaId
+    before: NodeState | None
+    after: NodeState
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A Hello came to nothing: by us (`by_us`) or by the peer. For the log, and for `discoctl join`."""
+
+    endpoint: str
+    peer: ReplicaId
+    cluster: str
+    text: str
+    by_us: bool
+
+
+Effect = Broadcast | Send | Answer | Connect | Disconnect | Emit | StateChanged | Refused
