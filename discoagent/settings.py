@@ -1,0 +1,206 @@
+"""Every configuration key: how its value is read from TOML, and how from plain text.
+
+A reader returns the usable value or raises SettingError with the end of a sentence whose subject is
+the key: "must be ...". `config.py` puts the source before it and collects all of them.
+"""
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from discoagent import durations
+from discoagent.core import limits
+from discoagent.core.timing import Timing
+
+SOCKET_PATH_BYTES_MAX = 107  # what the kernel's sockaddr_un holds, without the closing zero
+PORT_MAX = 65_534  # PUB takes the next one
+LABEL_VALUE_BYTES_MAX = 1_024
+TABLES = ("timing", "labels")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}", re.ASCII)
+_PORT = re.compile(r"\d{1,5}", re.ASCII)
+_MODE = re.compile(r"(?:0o|0)?[0-7]{3}", re.ASCII)
+
+
+class SettingError(ValueError):
+    """A value breaks the rule of its key; the message is the end of a sentence."""
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise SettingError(f"must be a string, not {value!r}")
+    return value
+
+
+def _name(value: object) -> str:
+    text = _text(value)
+    if not _NAME.fullmatch(text):
+        raise SettingError(
+            f"must be 1 to {limits.NAME_BYTES_MAX} characters of A-Z a-z 0-9 . _ -, not {text!r}"
+        )
+    return text
+
+
+def split_endpoint(text: str) -> tuple[str, int]:
+    """Return the host (IPv6 without its brackets) and the port of `host:port`."""
+    host, _, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        usable = _is_ipv6(host)
+    else:
+        usable = _HOST_NAME.fullmatch(host) is not None
+    if not usable or not _PORT.fullmatch(port):
+        raise SettingError(f"must be HOST:PORT, an IPv6 address in brackets, not {text!r}")
+    if int(port) > PORT_MAX:
+        raise SettingError(
+            f"must have a port of at most {PORT_MAX}, for the next one is used too, not {port}"
+        )
+    return host, int(port)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_wildcard(host: str) -> bool:
+    """Does a bind to this host listen on every address?"""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def _bind(value: object) -> str:
+    text = _text(value)
+    split_endpoint(text)
+    return text
+
+
+def _reachable(value: object) -> str:
+    text = _bind(value)
+    host, port = split_endpoint(text)
+    if port == 0:
+        raise SettingError(f"must name a port, not 0: {text!r}")
+    if is_wildcard(host):
+        raise SettingError(f"must name one host, not every address: {text!r}")
+    return text
+
+
+def _endpoints(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise SettingError(f"must be a list of HOST:PORT, not {value!r}")
+    return tuple(dict.fromkeys(_reachable(each) for each in value))
+
+
+def _socket_path(value: object) -> str:
+    text = _text(value)
+    if not text or "\0" in text:
+        raise SettingError(f"must be a path, not {text!r}")
+    path = os.path.abspath(text)
+    size = len(os.fsencode(path))
+    if size > SOCKET_PATH_BYTES_MAX:
+        raise SettingError(f"must be at most {SOCKET_PATH_BYTES_MAX} bytes, not {size}: {path}")
+    return path
+
+
+def _mode(value: object) -> int:
+    if not isinstance(value, str) or not _MODE.fullmatch(value):
+        raise SettingError(f'must be a string of octal digits such as "0660", not {value!r}')
+    return int(value, 8)
+
+
+def _group(value: object) -> str:
+    text = _text(value)
+    if not text or "\0" in text:
+        raise SettingError("must be the name of a group")
+    return text
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise SettingError(f"must be true or false, not {value!r}")
+    return value
+
+
+def _label(value: object) -> str:
+    text = _text(value)
+    if len(text.encode()) > LABEL_VALUE_BYTES_MAX:
+        raise SettingError(
+            f"must be at most {LABEL_VALUE_BYTES_MAX} bytes, not {len(text.encode())}"
+        )
+    return text
+
+
+def _duration(value: object) -> float:
+    if value == 0 and not isinstance(value, bool):
+        return 0.0
+    if not isinstance(value, str):
+        raise SettingError(f'must be a string such as "200ms", "5s", "2m" or "1h", not {value!r}')
+    return durations.parse(value)
+
+
+def _table(value: object) -> None:
+    """Refuse what stands where a table should: a table's keys are read one by one."""
+    raise SettingError(f"must be a table, not {value!r}")
+
+
+def _one_of(words: Sequence[str]) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if value not in words:
+            raise SettingError(f"must be one of {', '.join(words)}, not {value!r}")
+        return str(value)
+
+    return read
+
+
+def _listed(text: str) -> object:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _worded(text: str) -> object:
+    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(
+        text.lower(), text
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One configuration key: `read` takes a TOML value, `from_text` turns plain text into one."""
+
+    read: Callable[[object], Any]
+    from_text: Callable[[str], object] = str
+
+
+KEYS: Mapping[str, Key] = {
+    "node": Key(_name),
+    "cluster": Key(_name),
+    "bind": Key(_bind),
+    "advertise": Key(_reachable),
+    "join": Key(_endpoints, _listed),
+    "socket": Key(_socket_path),
+    "socket_mode": Key(_mode),
+    "socket_group": Key(_group),
+    "insecure": Key(_flag, _worded),
+    "log_level": Key(_one_of(LOG_LEVELS)),
+    "log_format": Key(_one_of(LOG_FORMATS)),
+    **{table: Key(_table) for table in TABLES},
+    **{f"timing.{each.name}": Key(_duration) for each in fields(Timing)},
+}
+LABEL = Key(_label)  # every `labels.NAME`
+
+
+def key_of(name: str) -> Key | None:
+    """Return what reads the key of this dotted name; None if there is no such key."""
+    if name.startswith("labels."):
+        return LABEL if _NAME.fullmatch(name.removeprefix("labels.")) else None
+    return KEYS.get(name)
