@@ -6,7 +6,6 @@ reported at once.
 """
 
 import difflib
-import ipaddress
 import socket
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from discoagent import settings
+from discoagent import endpoints, settings
 from discoagent.core import limits
 from discoagent.core.timing import Timing
 
@@ -270,11 +269,11 @@ def _address_problems(config: Config) -> Iterator[str]:
 
 def _loopback(endpoint: str) -> bool | None:
     """Is this endpoint on this host's loopback? None for a name that cannot be resolved (now)."""
-    host, _ = settings.split_endpoint(endpoint)
-    if host == "localhost" or host.endswith(".localhost"):
+    parsed = endpoints.parse(endpoint, any_port=True)
+    if endpoints.is_loopback(parsed.host):
         return True
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        found = endpoints.addresses(parsed)
     except OSError:
         return None
-    return all(ipaddress.ip_address(str(address[0])).is_loopback for *_, address in found)
+    return all(endpoints.is_loopback(address.host) for address in found)

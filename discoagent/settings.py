@@ -4,27 +4,23 @@ A reader returns the usable value or raises SettingError with the end of a sente
 the key: "must be ...". `config.py` puts the source before it and collects all of them.
 """
 
-import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from discoagent import durations
+from discoagent import durations, endpoints
 from discoagent.core import limits
 from discoagent.core.timing import Timing
 
 SOCKET_PATH_BYTES_MAX = 107  # what the kernel's sockaddr_un holds, without the closing zero
-PORT_MAX = 65_534  # PUB takes the next one
 LABEL_VALUE_BYTES_MAX = 1_024
 TABLES = ("timing", "labels")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
-_HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}", re.ASCII)
-_PORT = re.compile(r"\d{1,5}", re.ASCII)
 _MODE = re.compile(r"(?:0o|0)?[0-7]{3}", re.ASCII)
 
 
@@ -47,53 +43,24 @@ def _name(value: object) -> str:
     return text
 
 
-def split_endpoint(text: str) -> tuple[str, int]:
-    """Return the host (IPv6 without its brackets) and the port of `host:port`."""
-    host, _, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-        usable = _is_ipv6(host)
-    else:
-        usable = _HOST_NAME.fullmatch(host) is not None
-    if not usable or not _PORT.fullmatch(port):
-        raise SettingError(f"must be HOST:PORT, an IPv6 address in brackets, not {text!r}")
-    if int(port) > PORT_MAX:
-        raise SettingError(
-            f"must have a port of at most {PORT_MAX}, for the next one is used too, not {port}"
-        )
-    return host, int(port)
-
-
-def _is_ipv6(text: str) -> bool:
+def _endpoint(value: object, *, any_port: bool = False) -> endpoints.Endpoint:
     try:
-        ipaddress.IPv6Address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def is_wildcard(host: str) -> bool:
-    """Does a bind to this host listen on every address?"""
-    try:
-        return ipaddress.ip_address(host).is_unspecified
-    except ValueError:
-        return False
+        return endpoints.parse(_text(value), field="", any_port=any_port)
+    except SettingError:
+        raise
+    except ValueError as error:
+        raise SettingError(str(error).strip()) from None
 
 
 def _bind(value: object) -> str:
-    text = _text(value)
-    split_endpoint(text)
-    return text
+    return str(_endpoint(value, any_port=True))
 
 
 def _reachable(value: object) -> str:
-    text = _bind(value)
-    host, port = split_endpoint(text)
-    if port == 0:
-        raise SettingError(f"must name a port, not 0: {text!r}")
-    if is_wildcard(host):
-        raise SettingError(f"must name one host, not every address: {text!r}")
-    return text
+    endpoint = _endpoint(value)
+    if endpoints.is_wildcard(endpoint.host):
+        raise SettingError(f"must name one host, not every address: {value!r}")
+    return str(endpoint)
 
 
 def _endpoints(value: object) -> tuple[str, ...]:

@@ -1,0 +1,166 @@
+"""`discoagent`: reads the configuration, runs the agent, passes the system's signals on to it.
+
+SIGTERM  stop: the entries stay with the peers for `restart_grace`
+SIGINT   on a terminal leave, else stop
+SIGHUP   read the configuration again; what needs a restart is said in the log
+
+exit 0   stopped or left                    exit 6   port, socket or node name taken
+exit 2   configuration                      exit 7   internal
+exit 4   permission
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from discoagent import __version__, config, logs
+from discoagent.agent import Agent
+from discoagent.config import Config, ConfigError
+from discoagent.errors import DiscoError
+
+OK, CONFIGURATION, PERMISSION, TAKEN, INTERNAL = 0, 2, 4, 6, 7
+
+_log = logging.getLogger("discoagent")
+_BY_ERRNO = {
+    errno.EACCES: PERMISSION,
+    errno.EPERM: PERMISSION,
+    errno.EADDRINUSE: TAKEN,
+    errno.EADDRNOTAVAIL: CONFIGURATION,
+}
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Every flag but --config, --check-config and --set is also a key of the file and, as "
+    "DISCOAGENT_ and its name in capitals, of the environment; the flag wins.",
+)
+@click.option(
+    "--config",
+    "config_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help=f"TOML file; agent.d/*.toml beside it are read after it. [default: {config.DEFAULT_FILE}]",
+)
+@click.option("--node", metavar="NAME", help="Name, unique in the cluster. [default: host name]")
+@click.option("--cluster", metavar="NAME", help="Cluster to belong to. [default: default]")
+@click.option(
+    "--bind",
+    metavar="HOST:PORT",
+    help="Where peers connect; the next port is used too. [default: 127.0.0.1:7800]",
+)
+@click.option(
+    "--advertise",
+    metavar="HOST:PORT",
+    help="Where peers reach this agent, if it is not --bind.",
+)
+@click.option("--join", metavar="HOST:PORT", multiple=True, help="A peer to find the others by.")
+@click.option("--socket", metavar="PATH", help="Where this host's applications connect.")
+@click.option("--insecure", is_flag=True, help="Open --bind to other hosts without a key.")
+@click.option("--set", metavar="KEY=VALUE", multiple=True, help="Set any key of the file.")
+@click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [default: info]")
+@click.option("--log-format", metavar="FORMAT", help="text or json. [default: text]")
+@click.option("--check-config", is_flag=True, help="Name every problem of the configuration, end.")
+@click.version_option(__version__, prog_name="discoagent", message="%(prog)s %(version)s")
+def main(*, config_file: Path | None, check_config: bool, **flags: Any) -> None:
+    """Run this host's discoagent: service discovery without a master."""
+
+    def load() -> Config:
+        return config.load(config_file, flags, os.environ)
+
+    try:
+        loaded = load()
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(f"discoagent: {problem}", err=True)
+        sys.exit(CONFIGURATION)
+    logs.set_up(loaded.log_level, loaded.log_format)
+    for warning in config.unknown_names(os.environ):
+        _log.warning("%s", warning)
+    if check_config:
+        click.echo("the configuration is valid")
+        sys.exit(OK)
+    sys.exit(run(loaded, load))
+
+
+def run(loaded: Config, load: Callable[[], Config]) -> int:
+    """Run an agent until it ends and return the exit code; `load` reads the configuration anew."""
+    try:
+        return asyncio.run(_serve(loaded, load))
+    except DiscoError as error:
+        _log.error("%s", error)
+        return error.code if error.code in (CONFIGURATION, PERMISSION, TAKEN) else INTERNAL
+    except OSError as error:
+        code = _BY_ERRNO.get(error.errno or 0, INTERNAL)
+        _log.log(logging.ERROR, "%s", error, exc_info=code == INTERNAL)
+        return code
+    except Exception:  # noqa: BLE001 - the last frame: the exit code is all that is left to say
+        _log.exception("internal error; the peers hold this node's entries for restart_grace")
+        return INTERNAL
+
+
+async def _serve(loaded: Config, load: Callable[[], Config]) -> int:
+    agent = Agent(loaded)
+    reload = Reload(agent, loaded, load)
+    handlers: dict[signal.Signals, Callable[[], None]] = {
+        signal.SIGTERM: lambda: agent.request_stop(leave=False),
+        signal.SIGINT: lambda: agent.request_stop(leave=os.isatty(0)),
+        signal.SIGHUP: reload,
+    }
+    with _handled(handlers):
+        code: int = await agent.run()
+        return code
+
+
+@contextlib.contextmanager
+def _handled(handlers: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+    """Let the running loop call these at these signals, until the block ends."""
+    loop = asyncio.get_running_loop()
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in handlers:
+            loop.remove_signal_handler(number)
+
+
+class Reload:
+    """SIGHUP: reads the configuration again and applies what can change while the agent runs."""
+
+    def __init__(self, agent: Agent, current: Config, load: Callable[[], Config]) -> None:
+        self._agent = agent
+        self._current = current
+        self._load = load
+
+    def __call__(self) -> None:
+        """Apply a valid configuration; with problems nothing is applied, and each is logged."""
+        try:
+            new = self._load()
+        except ConfigError as error:
+            for problem in error.problems:
+                _log.error("not reloaded: %s", problem)
+            return
+        changed = config.differences(self._current, new)
+        for key in changed:
+            if key not in config.LIVE:
+                _log.warning("%s has changed, which needs a restart", key)
+        live = {key: getattr(new, key) for key in config.LIVE}
+        self._current = replace(self._current, **live)
+        logs.set_level(self._current.log_level)
+        self._agent.reconfigure(self._current)
+        applied = ", ".join(key for key in changed if key in config.LIVE)
+        _log.info("configuration read again; changed: %s", applied or "nothing")
+
+
+if __name__ == "__main__":
+    main()
