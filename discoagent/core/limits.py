@@ -17,7 +17,9 @@ REASON_BYTES_MAX = 512
 NODES_MAX = 8_192  # members named in one message, and known to one replica
 ENTRIES_PER_NODE_MAX = 1_000_000
 
-MESSAGE_BYTES_MAX = 4 * 1024 * 1024  # what a peer may send; larger frames are cut off by the socket itself
+MESSAGE_BYTES_MAX = (
+    4 * 1024 * 1024
+)  # what a peer may send; larger frames are cut off by the socket itself
 CHUNK_BYTES_MAX = 512 * 1024  # what we put into one delta or one page before the next one is begun
 CHUNK_ENTRIES_MAX = 5_000
 CHUNKS_PER_REQUEST = 4
@@ -26,7 +28,9 @@ EXTENSIONS_MAX = 16
 EXTENSION_BYTES_MAX = 1_024
 
 TAIL_MAX = 64  # deltas kept beyond a gap, per chain
-RING_SEGMENTS_MIN = 1_000  # the ring keeps at least this many segments and steps, unless over its bytes
+RING_SEGMENTS_MIN = (
+    1_000  # the ring keeps at least this many segments and steps, unless over its bytes
+)
 RING_STEPS_MIN = 10_000
 RING_BYTES_MAX = 16 * 1024 * 1024
 GRAVES_MAX = 4_096

@@ -35,5 +35,7 @@ class Timing:
         if self.isolation_grace < 0:
             found.append("timing.isolation_grace must not be negative")
         if self.forget_after <= self.down_after + self.restart_grace:
-            found.append("timing.forget_after must be more than timing.down_after + timing.restart_grace")
+            found.append(
+                "timing.forget_after must be more than timing.down_after + timing.restart_grace"
+            )
         return found

@@ -1,0 +1,189 @@
+"""All nodes and the index of what is shown of them; every change of what is shown is an event.
+
+The index is kept per step, so applying a delta costs what the delta holds, whatever the table's size.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from discoagent.core.chain import Group
+from discoagent.core.effects import Event, EventKind, NodeState
+from discoagent.core.entry import UNKNOWN, Cause, CauseWord, Entry, Key, Kind, ReplicaId
+from discoagent.core.node import Node
+from discoagent.core.ring import Segment
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An entry that users see; `overlay` is suspect or restarting while its node is."""
+
+    node: str
+    entry: Entry
+    overlay: NodeState | None = None
+
+
+class Presence:
+    """Nodes by name, and for each service or topic the names of the nodes that show some of it."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, Node] = {}
+        self._names: dict[Group, dict[str, None]] = {}
+
+    # ---- reading
+
+    def groups(self, kind: Kind) -> list[str]:
+        """Return the names of that kind of which something is shown, sorted."""
+        return sorted(name for held_kind, name in self._names if held_kind is kind)
+
+    def lookup(self, kind: Kind, names: Collection[str], node: str | None) -> Iterator[tuple[str, Entry]]:
+        """Yield (node, entry) of what is shown, sorted by name, id and node; no names: all of them."""
+        for name in sorted(set(names)) if names else self.groups(kind):
+            group = (kind, name)
+            found = [
+                (instance, holder, entry)
+                for holder in self._names.get(group, ())
+                if node is None or holder == node
+                for instance, entry in self.nodes[holder].group(group)
+            ]
+            found.sort(key=lambda row: row[:2])
+            for _, holder, entry in found:
+                yield holder, entry
+
+    def find(self, key: Key, node: str | None) -> list[tuple[str, Entry]]:
+        """Return (node, entry) of every shown entry of that key, sorted by node."""
+        holders = self._names.get((key[0], key[1]), ())
+        pairs = ((holder, self.nodes[holder].get(key)) for holder in sorted(holders) if node in (None, holder))
+        return [(holder, entry) for holder, entry in pairs if entry is not None]
+
+    # ---- changing
+
+    def add(self, replica: ReplicaId) -> Node:
+        """Begin to hold a node."""
+        node = self.nodes[replica.node] = Node(replica)
+        return node
+
+    def drop(self, node: Node) -> None:
+        """Hold a hidden node no more."""
+        assert node.hidden
+        del self.nodes[node.name]
+
+    def stepped(self, node: Node, before: Entry | None, entry: Entry | None, cause: Cause) -> list[Event]:
+        """Show one step that the node's own agent just made."""
+        if entry is not None and entry.shown:
+            self._names.setdefault((entry.kind, entry.name), {})[node.name] = None
+            kind = EventKind.UPDATED if before is not None else EventKind.ADDED
+            return [Event(kind, node.name, entry, before, cause)]
+        if entry is None and before is not None and before.shown:
+            self._recount(node, (before.kind, before.name))
+            return [Event(EventKind.REMOVED, node.name, None, before, cause)]
+        return []
+
+    def applied(self, node: Node, segments: list[Segment]) -> list[Event]:
+        """Show what joins really did to the node's chain; ends the handover where the chain says so."""
+        events: list[Event] = []
+        for segment in segments:
+            if not node.hidden:
+                events += self._applied(node, segment)
+        if node.held is not None and (node.settled or node.rebooted):
+            events += self.end_held(node, UNKNOWN)
+        if node.settled:
+            node.handed_over = None
+        return events
+
+    def _applied(self, node: Node, segment: Segment) -> list[Event]:
+        events: list[Event] = []
+        gone = {entry.key: (entry, cause) for entry, cause in segment.gone.values() if entry.shown}
+        for dot in sorted(segment.added):
+            entry, cause = segment.added[dot]
+            if not entry.shown:
+                continue
+            self._names.setdefault((entry.kind, entry.name), {})[node.name] = None
+            before, ended = gone.pop(entry.key, (None, UNKNOWN))
+            if before is None:
+                before = node.take_held(entry.key)
+                if before is not None:
+                    events += _resumed(node, entry, before, cause)
+                    continue
+            events += _changed(node, entry, before, cause or UNKNOWN, ended)
+        for entry, cause in gone.values():
+            self._recount(node, (entry.kind, entry.name))
+            events.append(Event(EventKind.REMOVED, node.name, None, entry, cause))
+        return events
+
+    def end_held(self, node: Node, cause: Cause) -> list[Event]:
+        """End the handover: what the present life has not taken over is removed."""
+        held, node.held, node.held_until = node.held or {}, None, 0.0
+        events = []
+        for group, ids in held.items():
+            events += [Event(EventKind.REMOVED, node.name, None, ids[instance], cause) for instance in sorted(ids)]
+            self._recount(node, group)
+        return events
+
+    def hide(self, node: Node, cause: Cause) -> list[Event]:
+        """Show nothing of the node any more (down, left, forgotten)."""
+        events = [
+            Event(EventKind.REMOVED, node.name, None, entry, cause)
+            for group in sorted(node.groups())
+            for _, entry in sorted(node.group(group))
+        ]
+        groups = node.groups()
+        node.hidden, node.held, node.held_until, node.handed_over = True, None, 0.0, None
+        for group in groups:
+            self._recount(node, group)
+        return events
+
+    def show(self, node: Node, cause: Cause) -> list[Event]:
+        """Show the node again; whatever its chain holds is added."""
+        node.hidden = False
+        events = []
+        for group in sorted(node.groups()):
+            self._names.setdefault(group, {})[node.name] = None
+            events += [
+                Event(EventKind.ADDED, node.name, entry, None, cause) for _, entry in sorted(node.group(group))
+            ]
+        return events
+
+    def _recount(self, node: Node, group: Group) -> None:
+        if node.shows(group):
+            return
+        holders = self._names.get(group)
+        if holders is not None:
+            holders.pop(node.name, None)
+            if not holders:
+                del self._names[group]
+
+    def check(self) -> None:
+        """Assert that the index is what the nodes show."""
+        expected: dict[Group, set[str]] = {}
+        for node in self.nodes.values():
+            node.check()
+            for group in node.groups():
+                expected.setdefault(group, set()).add(node.name)
+        assert {group: set(holders) for group, holders in self._names.items()} == expected
+
+
+def _ends(cause: Cause) -> bool:
+    """Did the step with this cause end the entry, rather than change it?"""
+    return cause.word in (CauseWord.DEREGISTERED, CauseWord.LEASE_EXPIRED) or cause.word.startswith(CauseWord.EXIT)
+
+
+def _changed(node: Node, entry: Entry, before: Entry | None, cause: Cause, ended: Cause) -> list[Event]:
+    if before is None:
+        return [Event(EventKind.ADDED, node.name, entry, None, cause)]
+    if _ends(ended):  # two things in one delta: it ended, and its key was registered anew
+        return [
+            Event(EventKind.REMOVED, node.name, None, before, ended),
+            Event(EventKind.ADDED, node.name, entry, None, cause),
+        ]
+    if entry == before:
+        return []
+    return [Event(EventKind.UPDATED, node.name, entry, before, cause)]
+
+
+def _resumed(node: Node, entry: Entry, before: Entry, cause: Cause | None) -> list[Event]:
+    """Return what a former life's entry and the present one's of that key differ in; equal: nothing happened."""
+    if entry == before:
+        return []
+    word = CauseWord.UPDATED if entry.same_owner(before) else CauseWord.REPLACED
+    known = cause or UNKNOWN
+    return [Event(EventKind.UPDATED, node.name, entry, before, Cause(word, known.actor, known.at))]

@@ -1,0 +1,144 @@
+"""A chain's ring: what its last changes really did, as contiguous segments. It serves pushes, repair and history."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from discoagent.core.entry import Cause, Entry, ReplicaId
+from discoagent.core.limits import (
+    CHUNK_BYTES_MAX,
+    CHUNK_ENTRIES_MAX,
+    RING_BYTES_MAX,
+    RING_SEGMENTS_MIN,
+    RING_STEPS_MIN,
+)
+from discoagent.core.messages import Delta
+
+STEP_WEIGHT = 96  # bytes that a step weighs beside its entry, on the wire and in memory, roughly
+
+
+def weight_of(entry: Entry) -> int:
+    """Return about how many bytes an entry takes on the wire."""
+    body = len(entry.body) if isinstance(entry.body, bytes) else 512
+    return STEP_WEIGHT + len(entry.name) + len(entry.id) + len(entry.owner) + body
+
+
+@dataclass(slots=True)
+class Segment:
+    """What really happened to a chain between two clocks.
+
+    `added` names every dot of (before, until] that is alive at `until`, `gone` what died in it, whole.
+    """
+
+    before: int
+    until: int
+    added: dict[int, tuple[Entry, Cause | None]] = field(default_factory=dict)
+    gone: dict[int, tuple[Entry, Cause]] = field(default_factory=dict)
+    weight: int = STEP_WEIGHT
+
+    @property
+    def full(self) -> bool:
+        """Would one more step make too large a message?"""
+        return self.weight >= CHUNK_BYTES_MAX or self.until - self.before >= CHUNK_ENTRIES_MAX
+
+
+class Ring:
+    """Contiguous segments, oldest first.
+
+    At least `RING_SEGMENTS_MIN` segments and `RING_STEPS_MIN` steps are kept, unless they weigh more than
+    `RING_BYTES_MAX`; what falls out is repaired by a scan.
+    """
+
+    __slots__ = ("_segments", "_steps", "_weight")
+
+    def __init__(self) -> None:
+        self._segments: deque[Segment] = deque()
+        self._steps = 0
+        self._weight = 0
+
+    def __len__(self) -> int:
+        return len(self._segments)
+
+    def open(self, clock: int) -> Segment:
+        """Return the segment that the owner's next step belongs to; what it adds is told by `grow`."""
+        if not self._segments or self._segments[-1].full:
+            self.push(Segment(clock, clock))
+        return self._segments[-1]
+
+    def grow(self, segment: Segment, clock: int, weight: int) -> None:
+        """Count one more step, up to `clock`, into the open segment."""
+        segment.until = clock
+        segment.weight += weight
+        self._steps += 1
+        self._weight += weight
+        self._trim()
+
+    def push(self, segment: Segment) -> None:
+        """Append a segment that begins where the last one ended."""
+        assert not self._segments or self._segments[-1].until == segment.before, (
+            "segments are contiguous"
+        )
+        self._segments.append(segment)
+        self._steps += segment.until - segment.before
+        self._weight += segment.weight
+        self._trim()
+
+    def clear(self) -> None:
+        """Forget everything: what lies before the next segment is not known step by step."""
+        self._segments.clear()
+        self._steps = self._weight = 0
+
+    def made_after(self, clock: int, replica: ReplicaId) -> list[Delta]:
+        """Return what came after `clock`, one delta a segment, and begin a new segment: the owner's push."""
+        made: list[Delta] = []
+        for segment in reversed(self._segments):
+            if segment.before < clock:
+                break
+            if segment.until > segment.before:
+                made.append(_net([segment], replica, segment.before))
+        if made:
+            end = self._segments[-1].until
+            self.push(Segment(end, end))
+        return made[::-1]
+
+    def since(self, clock: int, replica: ReplicaId) -> Delta | None:
+        """Return the net change after `clock`, as much as fits into one chunk; None where this does not reach."""
+        if (
+            not self._segments
+            or self._segments[0].before > clock
+            or self._segments[-1].until <= clock
+        ):
+            return None
+        newer: list[Segment] = []
+        for segment in reversed(self._segments):
+            newer.append(segment)
+            if segment.before <= clock:
+                break
+        chosen = [newer.pop()]
+        weight = chosen[0].weight
+        while newer and (weight := weight + newer[-1].weight) <= CHUNK_BYTES_MAX:
+            chosen.append(newer.pop())
+        return _net(chosen, replica, clock)
+
+    def _trim(self) -> None:
+        while len(self._segments) > 1:
+            first = self._segments[0]
+            steps = self._steps - (first.until - first.before)
+            spare = len(self._segments) > RING_SEGMENTS_MIN and steps >= RING_STEPS_MIN
+            if not spare and self._weight <= RING_BYTES_MAX:
+                return
+            self._segments.popleft()
+            self._steps = steps
+            self._weight -= first.weight
+
+
+def _net(segments: list[Segment], replica: ReplicaId, clock: int) -> Delta:
+    """Return the net change of contiguous segments for a reader at `clock`, before or within the first of them."""
+    added: dict[int, tuple[Entry, Cause | None]] = {}
+    removed: dict[int, Cause] = {}
+    for segment in segments:
+        for dot, (_, cause) in segment.gone.items():
+            added.pop(dot, None)
+            if dot <= clock:
+                removed[dot] = cause
+        added.update(segment.added)
+    return Delta(replica, segments[0].before, segments[-1].until, added, removed)
