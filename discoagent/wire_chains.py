@@ -1,16 +1,18 @@
 """Entries, deltas and pages as msgpack fields: the bulk of what travels. Pure.
 
-    entry   kind, name, id, owner's number, body       body: bytes | member record | node, incarnation (by kind)
+    entry   kind, name, id, owner's number, body
+    body    bytes, or by kind: a record | [node, incarnation]
     record  [endpoint, version, wire low, wire high, [feature...], {label: value}, settled, boot]
     cause   [word, actor, at ms]
     delta   node, incarnation, since, until, [cause...], [owner...],
-            [[gap, cause's number | nil, entry...]...], [gap, cause's number, gap, cause's number...]
-    page    node, incarnation, after, clock, [owner...], [[gap, entry...]...], is it the last, [gap, count...]
-    parts   [0, delta...] | [1, page...] | [2, node, incarnation]
+            [[gap, cause's number | nil, entry...]...], [gap, cause's number, gap, ...]
+    page    node, incarnation, after, clock, [owner...], [[gap, entry...]...], is it the last,
+            [gap, count, gap, ...]
+    part    [0, delta...] | [1, page...] | [2, node, incarnation]
 
-Dots ascend and travel as the gap to the one before, of one byte as a rule; owners and causes, which many entries of one
-turn or one application share, travel once and are one object each afterwards. In each array a later version may append
-fields, which this one passes by.
+Dots ascend and travel as the gap to the one before, of one byte as a rule; owners and causes, which
+many entries of one turn or one application share, travel once and are one object each afterwards.
+In each array a later version may append fields, which this one passes by.
 """
 
 import sys
@@ -35,16 +37,17 @@ from discoagent.core.messages import Absent, Delta, Page, Part
 from discoagent.wire_fields import Reader, WireError
 
 LABEL_VALUE_BYTES_MAX = 1_024
-STEPS_PER_PART_MAX = (
-    40 * CHUNK_ENTRIES_MAX
-)  # senders stop at a chunk; a turn that overshoots is no offence
-LIVE_DOTS_MAX = (
-    ENTRIES_PER_NODE_MAX + NODES_MAX
-)  # and the protocol's own entries: the record, verdicts on nodes
+STEPS_PER_PART_MAX = 40 * CHUNK_ENTRIES_MAX  # senders stop at a chunk; to overshoot is no offence
+LIVE_DOTS_MAX = ENTRIES_PER_NODE_MAX + NODES_MAX  # with the protocol's own: the record, verdicts
 
 _ENTRY_FIELDS = 5
-_KINDS: Mapping[int, Kind] = {kind.value: kind for kind in Kind}
 _DELTA, _PAGE, _ABSENT = range(3)
+
+_KindReader = tuple[
+    Kind,
+    Callable[[Reader], tuple[str, str]],
+    Callable[[Reader], bytes | MemberRecord | ReplicaId],
+]
 
 
 class _Numbering(dict[Any, int]):
@@ -217,35 +220,38 @@ def _pack_entry(entry: Entry, owners: _Numbering) -> tuple[Any, ...]:
 
 
 def _read_entry(reader: Reader, owners: list[bytes], count: int) -> Entry:
-    kind = reader.choice("entry.kind", _KINDS)
-    name, identity = _read_names(reader, kind)
+    kind, read_names, read_body = reader.choice("entry.kind", _KINDS)
+    name, identity = read_names(reader)
     owner = reader.index("entry.owner", owners)
-    body = _read_body(reader, kind)
+    body = read_body(reader)
     if count > _ENTRY_FIELDS:
         reader.skip(count - _ENTRY_FIELDS)
     return Entry(kind, name, identity, owner, body)
 
 
-def _read_names(reader: Reader, kind: Kind) -> tuple[str, str]:
-    """Read name and id by the rule of the kind. Services are few and named often: one string each."""
-    if kind is Kind.SERVICE:
-        return sys.intern(reader.name("entry.name")), reader.name("entry.id")
-    least = 1 if kind is Kind.PRESENCE else 0  # the protocol's own entries need no names
-    name = reader.text("entry.name", NAME_BYTES_MAX, least)
-    return name, reader.text("entry.id", NAME_BYTES_MAX, least)
+def _read_service_names(reader: Reader) -> tuple[str, str]:
+    """Read a service and an instance. Services are few and named often: interned."""
+    return sys.intern(reader.name("entry.name")), reader.name("entry.id")
 
 
-def _read_body(reader: Reader, kind: Kind) -> bytes | MemberRecord | ReplicaId:
-    match kind:
-        case Kind.SERVICE | Kind.PRESENCE:
-            return reader.blob("entry.body", ENTRY_BYTES_MAX)
-        case Kind.MEMBER:
-            return _read_record(reader)
-        case Kind.FORGOTTEN:
-            width = reader.array("forgotten", 2)
-            replica = reader.replica("forgotten")
-            reader.skip(width - 2)
-            return replica
+def _read_presence_names(reader: Reader) -> tuple[str, str]:
+    return reader.text("entry.name", NAME_BYTES_MAX), reader.text("entry.id", NAME_BYTES_MAX)
+
+
+def _read_own_names(reader: Reader) -> tuple[str, str]:
+    """Read the names of one of the protocol's own entries, which may do without."""
+    return reader.text("entry.name", NAME_BYTES_MAX, 0), reader.text("entry.id", NAME_BYTES_MAX, 0)
+
+
+def _read_bytes(reader: Reader) -> bytes:
+    return reader.blob("entry.body", ENTRY_BYTES_MAX)
+
+
+def _read_forgotten(reader: Reader) -> ReplicaId:
+    width = reader.array("forgotten", 2)
+    replica = reader.replica("forgotten")
+    reader.skip(width - 2)
+    return replica
 
 
 def _pack_record(record: MemberRecord) -> list[Any]:
@@ -294,3 +300,11 @@ def _read_labels(reader: Reader) -> dict[str, str]:
             raise WireError("duplicate", "member.labels has a key twice")
         labels[key] = reader.text("member.labels.value", LABEL_VALUE_BYTES_MAX, 0)
     return labels
+
+
+_KINDS: Mapping[int, _KindReader] = {
+    Kind.MEMBER: (Kind.MEMBER, _read_own_names, _read_record),
+    Kind.SERVICE: (Kind.SERVICE, _read_service_names, _read_bytes),
+    Kind.PRESENCE: (Kind.PRESENCE, _read_presence_names, _read_bytes),
+    Kind.FORGOTTEN: (Kind.FORGOTTEN, _read_own_names, _read_forgotten),
+}

@@ -1,8 +1,9 @@
-"""Single fields off the wire: read one by one, each with its type and bound checked before the next. Pure.
+"""Single fields off the wire, each with its type and bound checked before the next. Pure.
 
-A frame is never unpacked whole: the schema asks for each field in turn, and the unpacker is told to refuse any array,
-map or extension type that the schema did not open itself. So a header that claims four billion elements costs nothing,
-and what a frame can make the reader allocate follows from the bytes it really brings.
+A frame is never unpacked whole: the schema asks for each field in turn, and the unpacker is told to
+refuse any array, map or extension type that the schema did not open itself. So a header that claims
+four billion elements costs nothing, and what a frame can make the reader allocate follows from the
+bytes it really brings.
 """
 
 import re
@@ -17,9 +18,7 @@ from discoagent.core.limits import MESSAGE_BYTES_MAX, NAME_BYTES_MAX
 
 INTEGER_MAX = 2**63 - 1
 
-_FIRST_BUFFER_BYTES = (
-    512  # the unpacker's default of 1 MiB would be mapped and unmapped for each frame
-)
+_FIRST_BUFFER_BYTES = 512  # it grows; the default of 1 MiB would be mapped anew for each frame
 
 _name_matches = re.compile(rf"[A-Za-z0-9._-]{{1,{NAME_BYTES_MAX}}}").fullmatch
 _control_in = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
@@ -30,9 +29,9 @@ T = TypeVar("T")
 class WireError(Exception):
     """A frame that this version does not read. Nothing of it was used.
 
-    `reason` is a short stable word, fit for a counter: `size`, `malformed`, `version`, `unknown-kind`, `missing`,
-    `type`, `range`, `length`, `name`, `control`, `order`, `reference`, `duplicate` or `trailing`. `detail` is for
-    the log and names the field and its bound.
+    `reason` is a short stable word, fit for a counter: `size`, `malformed`, `version`,
+    `unknown-kind`, `missing`, `type`, `range`, `length`, `name`, `control`, `order`, `reference`,
+    `duplicate` or `trailing`. `detail` is for the log and names the field and its bound.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -63,7 +62,10 @@ class Reader:
 
     def integer(self, field: str, low: int = 0, high: int = INTEGER_MAX) -> int:
         """Read an integer in low..high."""
-        value = self._scalar(field)
+        try:
+            value = self._next()
+        except ValueError as error:
+            raise _unreadable(field, error) from None
         if type(value) is not int:
             raise _wrong_type(field, "an integer", value)
         if not low <= value <= high:
@@ -72,16 +74,26 @@ class Reader:
 
     def optional_index(self, field: str, table: list[T]) -> T | None:
         """Read nil, or the number of an element of `table`, and return that element."""
-        value = self._scalar(field)
+        try:
+            value = self._next()
+        except ValueError as error:
+            raise _unreadable(field, error) from None
         return None if value is None else _at(field, table, value)
 
     def index(self, field: str, table: list[T]) -> T:
         """Read the number of an element of `table` and return that element."""
-        return _at(field, table, self._scalar(field))
+        try:
+            value = self._next()
+        except ValueError as error:
+            raise _unreadable(field, error) from None
+        return _at(field, table, value)
 
     def choice(self, field: str, table: Mapping[int, T]) -> T:
         """Read an integer that stands for one of a few values."""
-        value = self._scalar(field)
+        try:
+            value = self._next()
+        except ValueError as error:
+            raise _unreadable(field, error) from None
         if type(value) is not int:
             raise _wrong_type(field, "an integer", value)
         if value not in table:
@@ -90,14 +102,20 @@ class Reader:
 
     def boolean(self, field: str) -> bool:
         """Read true or false."""
-        value = self._scalar(field)
+        try:
+            value = self._next()
+        except ValueError as error:
+            raise _unreadable(field, error) from None
         if type(value) is not bool:
             raise _wrong_type(field, "a boolean", value)
         return value
 
     def blob(self, field: str, bytes_max: int) -> bytes:
         """Read at most `bytes_max` opaque bytes."""
-        value = self._scalar(field)
+        try:
+            value = self._next()
+        except ValueError as error:
+            raise _unreadable(field, error) from None
         if type(value) is not bytes:
             raise _wrong_type(field, "bytes", value)
         if len(value) > bytes_max:
@@ -106,7 +124,12 @@ class Reader:
 
     def text(self, field: str, bytes_max: int, bytes_min: int = 1) -> str:
         """Read UTF-8 without control characters, of bytes_min..bytes_max bytes."""
-        value = self._string(field)
+        try:
+            value = self._next()
+        except ValueError as error:
+            raise _unreadable(field, error) from None
+        if type(value) is not str:
+            raise _wrong_type(field, "text", value)
         size = len(value) if value.isascii() else len(value.encode())
         if not bytes_min <= size <= bytes_max:
             raise WireError("length", f"{field} has {size} bytes, not {bytes_min}..{bytes_max}")
@@ -116,66 +139,54 @@ class Reader:
 
     def name(self, field: str) -> str:
         """Read a node's, service's or instance's name."""
-        value = self._string(field)
+        try:
+            value = self._next()
+        except ValueError as error:
+            raise _unreadable(field, error) from None
+        if type(value) is not str:
+            raise _wrong_type(field, "text", value)
         if not _name_matches(value):
             raise WireError("name", f"{field} is not [A-Za-z0-9._-]{{1,{NAME_BYTES_MAX}}}")
         return value
 
     def replica(self, field: str) -> ReplicaId:
-        """Read the two fields node and incarnation. Nodes are few and named often: one string each."""
-        node = sys.intern(self.name(f"{field}.node"))
-        return ReplicaId(node, self.integer(f"{field}.incarnation"))
+        """Read the two fields node and incarnation. Nodes are few and named often: interned."""
+        return ReplicaId(sys.intern(self.name(field)), self.integer(field))
 
     def array(self, field: str, fields_min: int) -> int:
-        """Open an array of unlike fields and return its length: a later version may have appended some."""
-        count = self._header(self._array_header, field, "an array")
+        """Open an array of unlike fields and return its length: later versions append some."""
+        try:
+            count = self._array_header()
+        except ValueError:
+            raise WireError("type", f"{field} is not an array") from None
         if count < fields_min:
             raise WireError("missing", f"{field} has {count} of {fields_min} fields")
         return count
 
     def items(self, field: str, items_max: int) -> int:
         """Open an array of like items and return how many there are."""
-        return _bounded(field, self._header(self._array_header, field, "an array"), items_max)
+        try:
+            count = self._array_header()
+        except ValueError:
+            raise WireError("type", f"{field} is not an array") from None
+        if count > items_max:
+            raise WireError("length", f"{field} has {count} items, the bound is {items_max}")
+        return count
 
     def pairs(self, field: str, pairs_max: int) -> int:
         """Open a map and return how many pairs there are."""
-        return _bounded(field, self._header(self._map_header, field, "a map"), pairs_max)
+        try:
+            count = self._map_header()
+        except ValueError:
+            raise WireError("type", f"{field} is not a map") from None
+        if count > pairs_max:
+            raise WireError("length", f"{field} has {count} pairs, the bound is {pairs_max}")
+        return count
 
     def skip(self, count: int) -> None:
         """Pass by `count` fields of whatever type, building nothing."""
         for _ in range(count):
             self._skip()
-
-    def _scalar(self, field: str) -> Any:
-        try:
-            return self._next()
-        except UnicodeDecodeError:
-            raise WireError("type", f"{field} is not UTF-8") from None
-        except msgpack.FormatError:
-            raise
-        except (
-            ValueError
-        ):  # the unpacker's limits of 0: something with elements where one value belongs
-            raise WireError("type", f"{field} is a container, not a single value") from None
-
-    def _string(self, field: str) -> str:
-        value = self._scalar(field)
-        if type(value) is not str:
-            raise _wrong_type(field, "text", value)
-        return value
-
-    @staticmethod
-    def _header(read: Callable[[], int], field: str, expected: str) -> int:
-        try:
-            return read()
-        except ValueError:
-            raise WireError("type", f"{field} is not {expected}") from None
-
-
-def _bounded(field: str, count: int, count_max: int) -> int:
-    if count > count_max:
-        raise WireError("length", f"{field} has {count} items, the bound is {count_max}")
-    return count
 
 
 def _at(field: str, table: list[T], value: object) -> T:
@@ -184,6 +195,15 @@ def _at(field: str, table: list[T], value: object) -> T:
     if not 0 <= value < len(table):
         raise WireError("reference", f"{field} is {value}, the table has {len(table)}")
     return table[value]
+
+
+def _unreadable(field: str, error: ValueError) -> WireError:
+    """Say why the unpacker refused. Its limits of 0: a container where a single value belongs."""
+    if isinstance(error, UnicodeDecodeError):
+        return WireError("type", f"{field} is not UTF-8")
+    if isinstance(error, msgpack.FormatError):
+        return WireError("malformed", f"{field} is not msgpack")
+    return WireError("type", f"{field} is not a single value: {error}")
 
 
 def _wrong_type(field: str, expected: str, value: object) -> WireError:

@@ -1,0 +1,229 @@
+"""The fields of each kind of message, and the number that stands for it. Pure.
+
+    DELTA         [delta...]
+    FAREWELL      parting, [] | [[delta...]]
+    HELLO         cluster, endpoint, wire low, wire high, [feature...], clock
+    WELCOME       as HELLO, then [member...]
+    REFUSAL       kind, cluster, text
+    DIGEST        [[node, incarnation, clock]...]
+    DIGEST_REPLY  [member...]
+    SYNC_REQUEST  number, [[node, incarnation, since, after, floor]...]
+    SYNC_CHUNK    number, is it the last, [part...]
+    member        [node, incarnation, endpoint, clock, standing, age ms]
+
+Deltas and parts are in `wire_chains.py`, what is around the fields in `wire.py`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from discoagent.core.limits import (
+    CHAINS_PER_REQUEST,
+    ENDPOINT_BYTES_MAX,
+    NAME_BYTES_MAX,
+    NODES_MAX,
+    REASON_BYTES_MAX,
+)
+from discoagent.core.messages import (
+    Acquaintance,
+    DeltaMessage,
+    Digest,
+    DigestReply,
+    Farewell,
+    Hello,
+    Message,
+    Parting,
+    Refusal,
+    RefusalKind,
+    Standing,
+    SyncChunk,
+    SyncRequest,
+    Want,
+    Welcome,
+)
+from discoagent.wire_chains import (
+    DELTA_FIELDS,
+    pack_delta,
+    pack_part,
+    read_delta,
+    read_features,
+    read_part,
+    read_wire,
+)
+from discoagent.wire_fields import Reader
+
+
+class Number(IntEnum):
+    """The kinds of messages, by the number that stands for each on the wire."""
+
+    HEARTBEAT = 0
+    DELTA = 1
+    FAREWELL = 2
+    HELLO = 3
+    WELCOME = 4
+    REFUSAL = 5
+    DIGEST = 6
+    DIGEST_REPLY = 7
+    SYNC_REQUEST = 8
+    SYNC_CHUNK = 9
+
+
+def _pack_delta_message(it: DeltaMessage) -> list[Any]:
+    return [pack_delta(it.delta)]
+
+
+def _read_delta_message(reader: Reader) -> DeltaMessage:
+    return DeltaMessage(read_delta(reader, reader.array("delta", DELTA_FIELDS)))
+
+
+def _pack_farewell(it: Farewell) -> list[Any]:
+    return [int(it.parting), [] if it.delta is None else [pack_delta(it.delta)]]
+
+
+def _read_farewell(reader: Reader) -> Farewell:
+    parting = reader.choice("farewell.parting", {parting.value: parting for parting in Parting})
+    if reader.items("farewell.deltas", 1):
+        return Farewell(parting, read_delta(reader, reader.array("delta", DELTA_FIELDS)))
+    return Farewell(parting)
+
+
+def _pack_hello(it: Hello | Welcome) -> list[Any]:
+    return [it.cluster, it.endpoint, *it.wire, it.features, it.clock]
+
+
+def _read_greeting(reader: Reader) -> tuple[str, str, tuple[int, int], tuple[str, ...], int]:
+    return (
+        reader.text("cluster", NAME_BYTES_MAX),
+        reader.text("endpoint", ENDPOINT_BYTES_MAX),
+        read_wire(reader, "wire"),
+        read_features(reader, "features"),
+        reader.integer("clock"),
+    )
+
+
+def _read_hello(reader: Reader) -> Hello:
+    return Hello(*_read_greeting(reader))
+
+
+def _pack_welcome(it: Welcome) -> list[Any]:
+    return [*_pack_hello(it), _pack_members(it.members)]
+
+
+def _read_welcome(reader: Reader) -> Welcome:
+    return Welcome(*_read_greeting(reader), _read_members(reader))
+
+
+def _pack_refusal(it: Refusal) -> list[Any]:
+    return [int(it.kind), it.cluster, it.text]
+
+
+def _read_refusal(reader: Reader) -> Refusal:
+    return Refusal(
+        reader.choice("refusal.kind", {kind.value: kind for kind in RefusalKind}),
+        reader.text("refusal.cluster", NAME_BYTES_MAX),
+        reader.text("refusal.text", REASON_BYTES_MAX, 0),
+    )
+
+
+def _pack_digest(it: Digest) -> list[Any]:
+    return [[[*replica, clock] for replica, clock in it.known]]
+
+
+def _read_digest(reader: Reader) -> Digest:
+    known = []
+    for _ in range(reader.items("digest.known", NODES_MAX)):
+        width = reader.array("digest.known", 3)
+        known.append((reader.replica("digest.replica"), reader.integer("digest.clock")))
+        reader.skip(width - 3)
+    return Digest(tuple(known))
+
+
+def _pack_digest_reply(it: DigestReply) -> list[Any]:
+    return [_pack_members(it.members)]
+
+
+def _read_digest_reply(reader: Reader) -> DigestReply:
+    return DigestReply(_read_members(reader))
+
+
+def _pack_members(members: tuple[Acquaintance, ...]) -> list[Any]:
+    return [[*it.replica, it.endpoint, it.clock, int(it.standing), it.age_ms] for it in members]
+
+
+_STANDINGS: Mapping[int, Standing] = {standing.value: standing for standing in Standing}
+
+
+def _read_members(reader: Reader) -> tuple[Acquaintance, ...]:
+    return tuple(_read_member(reader) for _ in range(reader.items("members", NODES_MAX)))
+
+
+def _read_member(reader: Reader) -> Acquaintance:
+    width = reader.array("members", 6)
+    member = Acquaintance(
+        reader.replica("members.replica"),
+        reader.text("members.endpoint", ENDPOINT_BYTES_MAX),
+        reader.integer("members.clock"),
+        reader.choice("members.standing", _STANDINGS),
+        reader.integer("members.age_ms"),
+    )
+    reader.skip(width - 6)
+    return member
+
+
+def _pack_sync_request(it: SyncRequest) -> list[Any]:
+    return [it.number, [[*want.replica, want.since, want.after, want.floor] for want in it.wants]]
+
+
+def _read_sync_request(reader: Reader) -> SyncRequest:
+    number = reader.integer("sync.number")
+    count = reader.items("sync.wants", CHAINS_PER_REQUEST)
+    return SyncRequest(number, tuple(_read_want(reader) for _ in range(count)))
+
+
+def _read_want(reader: Reader) -> Want:
+    width = reader.array("sync.wants", 5)
+    want = Want(
+        reader.replica("want.replica"),
+        reader.integer("want.since"),
+        reader.integer("want.after"),
+        reader.integer("want.floor"),
+    )
+    reader.skip(width - 5)
+    return want
+
+
+def _pack_sync_chunk(it: SyncChunk) -> list[Any]:
+    return [it.number, it.last, [pack_part(part) for part in it.parts]]
+
+
+def _read_sync_chunk(reader: Reader) -> SyncChunk:
+    number = reader.integer("sync.number")
+    last = reader.boolean("sync.last")
+    count = reader.items("sync.parts", CHAINS_PER_REQUEST)
+    return SyncChunk(number, last, tuple(read_part(reader) for _ in range(count)))
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How one kind of message becomes `fields` fields, and these become one again."""
+
+    number: Number
+    fields: int
+    pack: Callable[[Any], list[Any]]
+    read: Callable[[Reader], Message]
+
+
+BY_TYPE: Mapping[type, Codec] = {
+    DeltaMessage: Codec(Number.DELTA, 1, _pack_delta_message, _read_delta_message),
+    Farewell: Codec(Number.FAREWELL, 2, _pack_farewell, _read_farewell),
+    Hello: Codec(Number.HELLO, 6, _pack_hello, _read_hello),
+    Welcome: Codec(Number.WELCOME, 7, _pack_welcome, _read_welcome),
+    Refusal: Codec(Number.REFUSAL, 3, _pack_refusal, _read_refusal),
+    Digest: Codec(Number.DIGEST, 1, _pack_digest, _read_digest),
+    DigestReply: Codec(Number.DIGEST_REPLY, 1, _pack_digest_reply, _read_digest_reply),
+    SyncRequest: Codec(Number.SYNC_REQUEST, 2, _pack_sync_request, _read_sync_request),
+    SyncChunk: Codec(Number.SYNC_CHUNK, 3, _pack_sync_chunk, _read_sync_chunk),
+}
+BY_NUMBER: Mapping[int, Codec] = {codec.number: codec for codec in BY_TYPE.values()}
