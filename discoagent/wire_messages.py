@@ -2,11 +2,11 @@
 
     DELTA         [delta...]
     FAREWELL      parting, [] | [[delta...]]
-    HELLO         cluster, endpoint, wire low, wire high, [feature...], clock
+    HELLO         number, cluster, endpoint, wire low, wire high, [feature...], clock
     WELCOME       as HELLO, then [member...]
-    REFUSAL       kind, cluster, text
-    DIGEST        [[node, incarnation, clock]...]
-    DIGEST_REPLY  [member...]
+    REFUSAL       number, kind, cluster, text
+    DIGEST        number, [[node, incarnation, clock]...]
+    DIGEST_REPLY  number, [member...]
     SYNC_REQUEST  number, [[node, incarnation, since, after, floor]...]
     SYNC_CHUNK    number, is it the last, [part...]
     member        [node, incarnation, endpoint, clock, standing, age ms]
@@ -90,16 +90,17 @@ def _read_farewell(reader: Reader) -> Farewell:
 
 
 def _pack_hello(it: Hello | Welcome) -> list[Any]:
-    return [it.cluster, it.endpoint, *it.wire, it.features, it.clock]
+    return [it.number, it.cluster, it.endpoint, *it.wire, it.features, it.clock]
 
 
-def _read_greeting(reader: Reader) -> tuple[str, str, tuple[int, int], tuple[str, ...], int]:
+def _read_greeting(reader: Reader) -> tuple[int, str, str, tuple[int, int], tuple[str, ...], int]:
     return (
-        reader.text("cluster", NAME_BYTES_MAX),
-        reader.text("endpoint", ENDPOINT_BYTES_MAX),
-        read_wire(reader, "wire"),
-        read_features(reader, "features"),
-        reader.integer("clock"),
+        reader.integer("number"),
+        reader.text("greeting.cluster", NAME_BYTES_MAX),
+        reader.text("greeting.endpoint", ENDPOINT_BYTES_MAX),
+        read_wire(reader, "greeting.wire"),
+        read_features(reader, "greeting.features"),
+        reader.integer("greeting.clock"),
     )
 
 
@@ -116,11 +117,12 @@ def _read_welcome(reader: Reader) -> Welcome:
 
 
 def _pack_refusal(it: Refusal) -> list[Any]:
-    return [int(it.kind), it.cluster, it.text]
+    return [it.number, int(it.kind), it.cluster, it.text]
 
 
 def _read_refusal(reader: Reader) -> Refusal:
     return Refusal(
+        reader.integer("number"),
         reader.choice("refusal.kind", {kind.value: kind for kind in RefusalKind}),
         reader.text("refusal.cluster", NAME_BYTES_MAX),
         reader.text("refusal.text", REASON_BYTES_MAX, 0),
@@ -128,24 +130,25 @@ def _read_refusal(reader: Reader) -> Refusal:
 
 
 def _pack_digest(it: Digest) -> list[Any]:
-    return [[[*replica, clock] for replica, clock in it.known]]
+    return [it.number, [[*replica, clock] for replica, clock in it.known]]
 
 
 def _read_digest(reader: Reader) -> Digest:
+    number = reader.integer("number")
     known = []
     for _ in range(reader.items("digest.known", NODES_MAX)):
         width = reader.array("digest.known", 3)
         known.append((reader.replica("digest.replica"), reader.integer("digest.clock")))
         reader.skip(width - 3)
-    return Digest(tuple(known))
+    return Digest(number, tuple(known))
 
 
 def _pack_digest_reply(it: DigestReply) -> list[Any]:
-    return [_pack_members(it.members)]
+    return [it.number, _pack_members(it.members)]
 
 
 def _read_digest_reply(reader: Reader) -> DigestReply:
-    return DigestReply(_read_members(reader))
+    return DigestReply(reader.integer("number"), _read_members(reader))
 
 
 def _pack_members(members: tuple[Acquaintance, ...]) -> list[Any]:
@@ -177,7 +180,7 @@ def _pack_sync_request(it: SyncRequest) -> list[Any]:
 
 
 def _read_sync_request(reader: Reader) -> SyncRequest:
-    number = reader.integer("sync.number")
+    number = reader.integer("number")
     count = reader.items("sync.wants", CHAINS_PER_REQUEST)
     return SyncRequest(number, tuple(_read_want(reader) for _ in range(count)))
 
@@ -199,7 +202,7 @@ def _pack_sync_chunk(it: SyncChunk) -> list[Any]:
 
 
 def _read_sync_chunk(reader: Reader) -> SyncChunk:
-    number = reader.integer("sync.number")
+    number = reader.integer("number")
     last = reader.boolean("sync.last")
     count = reader.items("sync.parts", CHAINS_PER_REQUEST)
     return SyncChunk(number, last, tuple(read_part(reader) for _ in range(count)))
@@ -218,11 +221,11 @@ class Codec:
 BY_TYPE: Mapping[type, Codec] = {
     DeltaMessage: Codec(Number.DELTA, 1, _pack_delta_message, _read_delta_message),
     Farewell: Codec(Number.FAREWELL, 2, _pack_farewell, _read_farewell),
-    Hello: Codec(Number.HELLO, 6, _pack_hello, _read_hello),
-    Welcome: Codec(Number.WELCOME, 7, _pack_welcome, _read_welcome),
-    Refusal: Codec(Number.REFUSAL, 3, _pack_refusal, _read_refusal),
-    Digest: Codec(Number.DIGEST, 1, _pack_digest, _read_digest),
-    DigestReply: Codec(Number.DIGEST_REPLY, 1, _pack_digest_reply, _read_digest_reply),
+    Hello: Codec(Number.HELLO, 7, _pack_hello, _read_hello),
+    Welcome: Codec(Number.WELCOME, 8, _pack_welcome, _read_welcome),
+    Refusal: Codec(Number.REFUSAL, 4, _pack_refusal, _read_refusal),
+    Digest: Codec(Number.DIGEST, 2, _pack_digest, _read_digest),
+    DigestReply: Codec(Number.DIGEST_REPLY, 2, _pack_digest_reply, _read_digest_reply),
     SyncRequest: Codec(Number.SYNC_REQUEST, 2, _pack_sync_request, _read_sync_request),
     SyncChunk: Codec(Number.SYNC_CHUNK, 3, _pack_sync_chunk, _read_sync_chunk),
 }
