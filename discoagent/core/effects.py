@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from discoagent.core.entry import Cause, Entry, ReplicaId
-from discoagent.core.messages import Heartbeat, Message
+from discoagent.core.messages import Heartbeat, Message, RefusalKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,13 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Connect:
     """Open the DEALER to this endpoint and let the SUB socket hear its PUB. Again: no effect."""
+
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Redial:
+    """Make both connections anew: this peer was silent for so long that the old ones may be deaf."""
 
     endpoint: str
 
@@ -94,6 +101,7 @@ class StateChanged:
 class Refused:
     """A Hello came to nothing: by us (`by_us`) or by the peer. For the log, and for `discoctl join`."""
 
+    kind: RefusalKind
     endpoint: str
     peer: ReplicaId
     cluster: str
@@ -101,4 +109,34 @@ class Refused:
     by_us: bool
 
 
-Effect = Broadcast | Send | Answer | Connect | Disconnect | Emit | StateChanged | Refused
+@dataclass(frozen=True, slots=True)
+class Greeted:
+    """A Hello of ours was answered with a Welcome, for `discoctl join`."""
+
+    endpoint: str
+    peer: ReplicaId
+
+
+@dataclass(frozen=True, slots=True)
+class Outranked:
+    """The cluster remembers a higher incarnation of this very node, which nobody else is: a clock was set back.
+
+    The shell takes an incarnation above it and starts the chain anew.
+    """
+
+    incarnation: int
+
+
+Effect = (
+    Broadcast
+    | Send
+    | Answer
+    | Connect
+    | Redial
+    | Disconnect
+    | Emit
+    | StateChanged
+    | Refused
+    | Greeted
+    | Outranked
+)

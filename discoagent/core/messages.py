@@ -69,8 +69,12 @@ class Farewell:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first word to a node, by whoever learns of it. The answer is a `Welcome` or a `Refusal`."""
+    """The first word to a node, by whoever learns of it. The answer is a `Welcome` or a `Refusal`.
 
+    Every question has a number that its answer repeats, so a late answer is never dated by a later question.
+    """
+
+    number: int
     cluster: str
     endpoint: str
     wire: tuple[int, int]
@@ -101,6 +105,7 @@ class Acquaintance:
 class Welcome:
     """The answer to a Hello: the greeted one counts the greeter among its peers from before it sent this."""
 
+    number: int
     cluster: str
     endpoint: str
     wire: tuple[int, int]
@@ -121,6 +126,7 @@ class RefusalKind(IntEnum):
 class Refusal:
     """The other answer to a Hello. `cluster` is the refuser's, `text` a sentence for an operator."""
 
+    number: int
     kind: RefusalKind
     cluster: str
     text: str
@@ -130,6 +136,7 @@ class Refusal:
 class Digest:
     """All that the asker holds alive, suspect or restarting, itself included, with its clocks."""
 
+    number: int
     known: tuple[tuple[ReplicaId, int], ...]
 
 
@@ -137,6 +144,7 @@ class Digest:
 class DigestReply:
     """The same of the asked, with ages and endpoints."""
 
+    number: int
     members: tuple[Acquaintance, ...]
 
 

@@ -1,0 +1,328 @@
+"""Who is known, where, and in which state. Node states change here alone."""
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from discoagent.core.chain import Chain
+from discoagent.core.digest import Digests
+from discoagent.core.effects import Connect, Disconnect, Effect, Emit, Event, NodeState, StateChanged
+from discoagent.core.entry import Cause, CauseWord, Entry, Kind, MemberRecord, ReplicaId
+from discoagent.core.limits import GRAVES_MAX, NODES_MAX
+from discoagent.core.messages import Acquaintance, Standing
+from discoagent.core.node import Node
+from discoagent.core.presence import Presence
+from discoagent.core.ring import Segment
+from discoagent.core.timing import Timing
+
+NEVER = float("-inf")
+PRESENT = (NodeState.ALIVE, NodeState.SUSPECT, NodeState.RESTARTING)
+STANDINGS = {
+    NodeState.ALIVE: Standing.ALIVE,
+    NodeState.SUSPECT: Standing.SUSPECT,
+    NodeState.RESTARTING: Standing.RESTARTING,
+}
+
+
+@dataclass(slots=True)
+class Peer:
+    """Another node's present life as we know it. Times are of the witnessed clock, in seconds."""
+
+    replica: ReplicaId
+    endpoint: str
+    node: Node
+    state: NodeState = NodeState.ALIVE
+    since: float = 0.0  # of the state
+    heard: float = NEVER  # the last sign of life that came directly
+    told: float = NEVER  # the last one that others tell of
+    beat: int = 0
+    welcomed: bool = False  # a Hello was answered, one way or the other
+    evidence: str = ""
+
+    # what this peer's heartbeats said of its view, against ours
+    set_differs: int = 0
+    still: int = 0
+    last_vectors: tuple[int, int] = (0, 0)
+    last_digests: tuple[int, int] = (0, 0)
+    ask_after: float = 0.0
+    back_off: float = 0.0
+
+    hash_differs: int = 0
+
+    @property
+    def sign(self) -> float:
+        """When was the last sign of life, direct or told?"""
+        return max(self.heard, self.told)
+
+
+@dataclass(frozen=True, slots=True)
+class Grave:
+    """What is remembered of a forgotten life, so that hearsay cannot raise it."""
+
+    incarnation: int
+    clock: int
+    beat: int
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """One node for `members`: `heard` in seconds since the last sign of life, 0 for ourselves."""
+
+    replica: ReplicaId
+    endpoint: str
+    state: NodeState
+    instances: int
+    heard: float
+    record: MemberRecord | None
+    evidence: str = ""
+
+
+class Membership:
+    """This node, its peers, and what is shown of all of them."""
+
+    def __init__(self, own: ReplicaId, cluster: str, endpoint: str, timing: Timing) -> None:
+        self.id = own
+        self.cluster = cluster
+        self.endpoint = endpoint
+        self.timing = timing
+        self.presence = Presence()
+        self.me: Node = self.presence.add(own)
+        self.peers: dict[str, Peer] = {}
+        self.by_hash: dict[int, str] = {self.me.hash: own.node}
+        self.digests = Digests()
+        self.graves: OrderedDict[str, Grave] = OrderedDict()
+        self.counters: Counter[str] = Counter()
+        self._targets: tuple[str, ...] | None = None
+
+    @property
+    def own(self) -> Chain:
+        """Return our own chain."""
+        return self.me.chain
+
+    def targets(self) -> tuple[str, ...]:
+        """Return the endpoints of all peers that changes are pushed to."""
+        if self._targets is None:
+            self._targets = tuple(
+                peer.endpoint for peer in self.peers.values() if peer.state in PRESENT
+            )
+        return self._targets
+
+    def peer_at(self, endpoint: str) -> Peer | None:
+        """Return the peer that is reached there."""
+        return next((peer for peer in self.peers.values() if peer.endpoint == endpoint), None)
+
+    # ---- learning
+
+    def learn(
+        self, replica: ReplicaId, endpoint: str, sign: float, now: float, *, direct: bool
+    ) -> tuple[Peer | None, list[Effect]]:
+        """Take in that this life exists, with a sign of life at `sign`; None if it is not to be believed.
+
+        A newer life than the one we know begins the handover. An older one, and a forgotten one told of by
+        others, is not believed.
+        """
+        peer = self.peers.get(replica.node)
+        if peer is None:
+            return self._meet(replica, endpoint, sign, now, direct=direct)
+        if replica.incarnation < peer.replica.incarnation:
+            return None, []
+        newer = replica.incarnation > peer.replica.incarnation
+        effects = self._move(peer, endpoint) if direct or newer else []
+        if newer:
+            effects += self._succeed(peer, replica, now)
+        if direct:
+            peer.heard = max(peer.heard, sign)
+        elif peer.heard == NEVER:
+            peer.told = max(peer.told, sign)
+        return peer, effects
+
+    def _meet(
+        self, replica: ReplicaId, endpoint: str, sign: float, now: float, *, direct: bool
+    ) -> tuple[Peer | None, list[Effect]]:
+        grave = self.graves.get(replica.node)
+        if grave is not None and replica.incarnation <= grave.incarnation:
+            if not direct or replica.incarnation < grave.incarnation or grave.closed:
+                self.counters["grave"] += 1
+                return None, []
+        if len(self.peers) >= NODES_MAX:
+            self.counters["too-many-nodes"] += 1
+            return None, []
+        node = self.presence.add(replica)
+        if self.by_hash.setdefault(node.hash, node.name) != node.name:
+            node.hidden = True
+            self.presence.drop(node)
+            self.counters["hash-collision"] += 1
+            return None, []
+        self.graves.pop(replica.node, None)
+        peer = self.peers[node.name] = Peer(replica, endpoint, node, since=now)
+        if direct:
+            peer.heard = sign
+        else:
+            peer.told = sign
+        self._targets = None
+        self.counted(peer)
+        changed = StateChanged(replica, None, NodeState.ALIVE, peer.evidence)
+        return peer, [Connect(endpoint), changed]
+
+    def _move(self, peer: Peer, endpoint: str) -> list[Effect]:
+        if endpoint == peer.endpoint:
+            return []
+        old, peer.endpoint = peer.endpoint, endpoint
+        self._targets = None
+        return [Disconnect(old), Connect(endpoint)]
+
+    def _succeed(self, peer: Peer, replica: ReplicaId, now: float) -> list[Effect]:
+        """Another life of that node began: hold what is shown, and start its chain."""
+        peer.node.begin(replica, now, self.timing.restart_grace)
+        peer.replica = replica
+        peer.beat = 0
+        peer.heard = peer.told = NEVER
+        peer.hash_differs = 0
+        peer.welcomed = False
+        effects: list[Effect] = []
+        if peer.node.hidden:
+            effects += emit(self.presence.show(peer.node, self.cause(CauseWord.NODE_RETURNED)))
+        effects += self.set_state(peer, NodeState.ALIVE, "a new life", now)
+        self.counted(peer)
+        return effects
+
+    # ---- states
+
+    def set_state(self, peer: Peer, state: NodeState, evidence: str, now: float) -> list[Effect]:
+        """Change a peer's state; whoever is not present any more stops being counted and pushed to."""
+        peer.evidence = evidence
+        if state is peer.state:
+            return []
+        before, peer.state, peer.since = peer.state, state, now
+        self._targets = None
+        self.counted(peer)
+        return [StateChanged(peer.replica, before, state, evidence)]
+
+    def hide(
+        self, peer: Peer, state: NodeState, cause: Cause, evidence: str, now: float
+    ) -> list[Effect]:
+        """Take a node down, or let it have left: its entries are shown no more."""
+        effects = emit(self.presence.hide(peer.node, cause))
+        return effects + self.set_state(peer, state, evidence, now)
+
+    def show(self, peer: Peer, evidence: str, now: float) -> list[Effect]:
+        """Bring a node back that was down: it was there all the time."""
+        effects = emit(self.presence.show(peer.node, self.cause(CauseWord.NODE_RETURNED)))
+        return effects + self.set_state(peer, NodeState.ALIVE, evidence, now)
+
+    def forget(self, peer: Peer) -> list[Effect]:
+        """Drop a hidden node; its grave keeps hearsay from raising it."""
+        chain = peer.node.chain
+        grave = Grave(peer.replica.incarnation, chain.clock, peer.beat, chain.closed)
+        self.graves[peer.replica.node] = grave
+        while len(self.graves) > GRAVES_MAX:
+            self.graves.popitem(last=False)
+        self.presence.drop(peer.node)
+        self.digests.drop(peer.replica.node)
+        del self.by_hash[peer.node.hash]
+        del self.peers[peer.replica.node]
+        self._targets = None
+        return [Disconnect(peer.endpoint)]
+
+    def joined(self, peer: Peer, segments: list[Segment], now: float) -> list[Effect]:
+        """Show what joins did to a peer's chain; a closed chain means that the node has left."""
+        if not segments:
+            return []
+        effects = emit(self.presence.applied(peer.node, segments))
+        if peer.node.chain.closed and peer.state is not NodeState.LEFT:
+            cause = _closing(segments) or self.cause(CauseWord.NODE_LEFT)
+            effects += self.hide(peer, NodeState.LEFT, cause, "it said that it leaves", now)
+        self.counted(peer)
+        return effects
+
+    def counted(self, peer: Peer) -> None:
+        """Keep the digests in step with this peer."""
+        if peer.state in PRESENT:
+            chain = peer.node.chain
+            self.digests.count(
+                peer.replica.node, peer.node.hash, peer.replica.incarnation, chain.clock
+            )
+        else:
+            self.digests.drop(peer.replica.node)
+
+    def count_own(self) -> None:
+        """Keep the digests in step with ourselves; called before they are compared or told."""
+        self.digests.count(self.id.node, self.me.hash, self.id.incarnation, self.own.clock)
+
+    # ---- telling
+
+    def acquaintances(self, now: float, but: str) -> tuple[Acquaintance, ...]:
+        """Return whom we hold present, with ages, for `but` (who knows itself best, unless it is mistaken)."""
+        told = []
+        for peer in self.peers.values():
+            age = max(0, round(min(now - peer.sign, 1e9) * 1000))
+            if peer.state in PRESENT and peer.replica.node != but:
+                told.append(self._acquaintance(peer, age))
+        return tuple(told)
+
+    def _acquaintance(self, peer: Peer, age: int) -> Acquaintance:
+        clock = peer.node.chain.clock
+        return Acquaintance(peer.replica, peer.endpoint, clock, STANDINGS[peer.state], age)
+
+    def acquaintance(self, node: str, now: float) -> Acquaintance | None:
+        """Return how we see one present node."""
+        peer = self.peers.get(node)
+        if peer is None or peer.state not in PRESENT:
+            return None
+        return self._acquaintance(peer, max(0, round(min(now - peer.sign, 1e9) * 1000)))
+
+    def cause(self, word: str) -> Cause:
+        """Return a cause that nobody acted for; the shell dates it when it shows the event."""
+        return Cause(word, b"", 0)
+
+    def members(self, now: float) -> list[MemberView]:
+        """Return every known node, sorted, ourselves included."""
+        services = Kind.SERVICE
+        views = [
+            MemberView(
+                self.id, self.endpoint, NodeState.ALIVE, self.me.count(services), 0.0, self.own.record
+            )
+        ]
+        views += [
+            MemberView(
+                peer.replica,
+                peer.endpoint,
+                peer.state,
+                peer.node.count(services),
+                max(0.0, min(now - peer.sign, 1e9)),
+                peer.node.chain.record,
+                peer.evidence,
+            )
+            for peer in self.peers.values()
+        ]
+        return sorted(views, key=lambda view: view.replica)
+
+    def check(self) -> None:
+        """Assert what must always hold."""
+        self.presence.check()
+        assert set(self.presence.nodes) == {self.id.node, *self.peers}
+        for peer in self.peers.values():
+            assert peer.replica == peer.node.chain.replica
+            assert peer.node.hidden == (peer.state in (NodeState.DOWN, NodeState.LEFT))
+
+
+def emit(events: Iterable[Event]) -> list[Effect]:
+    """Return the effects that tell watchers of events."""
+    return [Emit(event) for event in events]
+
+
+def _closing(segments: list[Segment]) -> Cause | None:
+    """Return why the member record went, in the step that closed the chain."""
+    for segment in reversed(segments):
+        for entry, cause in segment.gone.values():
+            if entry.kind is Kind.MEMBER:
+                return cause
+    return None
+
+
+def member_entry(record: MemberRecord) -> Entry:
+    """Return the entry that holds a node's record."""
+    return Entry(Kind.MEMBER, "", "", b"", record)
+
+
