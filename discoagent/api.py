@@ -2,59 +2,113 @@
 
 Any language with ZeroMQ and msgpack can speak it; this docstring is its specification.
 
-**Transport.** A ZeroMQ DEALER connected to the agent's `ipc://` socket. A request and each of its answers is one
-frame of msgpack (strings as `str`, packed values as `bin`). Requests may be pipelined; answers to one request come
-in order, answers to different requests in any. Who asks is taken from the kernel (SO_PEERCRED), never from the
-message.
+**Transport.** A ZeroMQ DEALER (without a ROUTING_ID of its own) connected to the agent's `ipc://`
+socket. A request and each of its answers is one frame of msgpack (strings as `str`, packed values
+as `bin`). Requests may be pipelined; answers to one request come in order, answers to different
+requests in any. Changes are made in the order asked. Who asks is taken from the kernel
+(SO_PEERCRED), never from the message.
 
-**Request**: `[version, number, operation, arguments]`: 1, a number of the asker's choice (0..2^53, unique among its
-open requests), a word, a map. An argument that the operation does not know is refused by name.
+**Request**: `[version, number, operation, arguments]`: 1, a number of the asker's choice (0..2^53,
+unique among its open requests), a word, a map. An argument that the operation does not know is
+refused by name. A request is at most `REQUEST_BYTES_MAX` bytes: the socket itself closes the
+connection of whoever sends more.
 
 **Answer**: `[number, status, body]`.
 
     0 DONE    the last answer; body is the result
-    1 ERROR   the last answer; body is {"code", "kind", "message", "field" or nil}; code as in `errors.py`
+    1 ERROR   the last answer; body is {"code", "kind", "message", "field" or nil};
+              code as in `errors.py`
     2 MORE    a part of the result; more answers follow
 
-**Rows.** An instance is `[service, id, node, overlay, owner, body]`, where overlay is "", "suspect" or "restarting"
-and owner and body are packed as in `instance.py`. An event is
-`[kind, at_ms, row or nil, row before or nil, cause or nil, actor, token or nil, node or nil]`.
+The number is nil where the request was too broken to have one. Readers take the fields they know:
+later versions add some. Whoever does not read its answers loses them beyond `UNREAD_BYTES_MAX`,
+and its watches with them.
 
-**Operations.** `wait_ms`: until the agent is ready, a query waits so long, then answers what there is.
-The result of every query is a map with `"partial"`: was the agent not ready?
+**Rows.** An instance is `[service, id, node, overlay, owner, body]`, where overlay is "",
+"suspect" or "restarting" and owner and body are packed as in `instance.py`. An event is
+`[kind, at_ms, row or nil, row before or nil, cause or nil, actor, token or nil, node or nil]`;
+overlays are worked out when read and make no events, so an event's rows have none.
 
-| operation | arguments (default) | result |
-| --- | --- | --- |
-| hello | | {"node", "incarnation", "cluster", "version", "api", "wire", "pid"} |
-| list | services ([]: all), tags ([]), node (nil), usable (false), wait_ms | MORE: [row...], at most 5,000 each; DONE: {"partial"} |
-| get | id: `SERVICE/INSTANCE@NODE`, `SERVICE/INSTANCE` or `INSTANCE`; wait_ms | {"row", "partial"} |
-| services | wait_ms | {"services": [[name, {state: count}]...], "partial"}, sorted |
-| members | wait_ms | {"members": [map as in `interface`...], "partial"}, sorted |
-| status | ready_ms (0: answer at once; > 0: once ready, or when it is over) | the map of the contract |
-| ping | | {"node"} |
-| register | service, port (nil), address (nil), id (nil), tags ([]), meta ({}), lifetime: ["process", pid or nil: the asker] or ["lease", ttl_ms] or ["static"]; replace (false), wrapper (nil: or the pid that will tell how the process ended; the asker's own), ref (nil: or the ref of an earlier answer, when a registration is said again), registered_ms (nil, likewise) | {"row", "adopted": was it there before?} |
-| update | id, port (absent: keep), address, tags (absent: keep; else the whole list), tag ([]), untag ([]), meta (absent: keep; else the whole map), set ({}), unset ([]) | {"row"} |
-| renew | id | {"row"} |
-| deregister | id, cause (nil; `exit:CODE` or `exit:SIGNAL`, by the wrapper alone) | {"row"}: as it was before |
-| watch | services ([]), wait_ms | MORE: [event...] batches: the present as `added`, a `synced`, then events as they happen, until `cancel`. Each batch is answered by `more` before the second next is sent (see Flow) |
-| cancel | watch: the number of its request | {} ; the watch ends with DONE {} |
-| more | watch, batches: how many more batches the asker has room for | nothing at all (no answer) |
-| join | addresses: ["HOST:PORT"...], wait_ms | {"results": [[address, ok, error or nil, code]...]} |
-| leave | | {} once the node's departure was told to all; then the agent ends |
+**Operations**: the arguments (and what they are if absent), then the result. `wait_ms` (0): until
+the agent is ready, a query waits so long, then answers what there is. The result of every query is
+a map with `"partial"`: was the agent not ready? Changes never wait. `id` is
+`SERVICE/INSTANCE@NODE`, `SERVICE/INSTANCE` or `INSTANCE`; this node's own is preferred, and one
+that still fits several is refused with code 2.
 
-**Flow.** A watch starts with room for `WATCH_CREDIT` batches; each `more` adds to it. Events that wait for room are
-kept, in order, up to `WATCH_PENDING_MAX`; beyond it they are dropped and the watch is told a `reset` and the present
-anew, so a watcher that sleeps costs bounded memory and nobody's time.
+    hello
+        -> {"node", "incarnation", "cluster", "version", "api", "wire", "pid"}
+    list        services ([]: all), tags ([]: any), node (nil), usable (false), wait_ms
+        -> MORE: [row...], at most LIST_PAGE_ROWS each; DONE: {"partial"}
+    get         id, wait_ms
+        -> {"row", "partial"}
+    services    wait_ms
+        -> {"services": [[name, {state: count}]...], "partial"}, sorted
+    members     wait_ms
+        -> {"members": [map as `discoctl members -o json`...], "partial"}, sorted
+    status      ready_ms (0: answer at once; else once ready, or when it is over)
+        -> the map of `discoctl status -o json`
+    ping
+        -> {"node"}
+    register    service, port (nil), address (nil: the host that the agent advertises),
+                id (nil: SERVICE-PORT, or SERVICE-PID, or SERVICE), tags ([]), meta ({}),
+                lifetime (["process", nil]): ["process", pid or nil: the asker],
+                    ["lease", ttl_ms] or ["static"],
+                replace (false), wrapper (nil), ref (nil), registered_ms (nil), updated_ms (nil)
+        -> {"row", "adopted"}
+    update      id; port, address (absent: keep); tags, meta (absent: keep; else the whole of it);
+                tag ([]), untag ([]), set ({}), unset ([])
+        -> {"row"}
+    renew       id
+        -> {"row"}
+    deregister  id, cause (nil; `exit:CODE` or `exit:SIGNAL`, by the wrapper alone)
+        -> {"row"}: as it was before
+    watch       services ([]: all), wait_ms
+        -> MORE: [event...] batches: the present as `added`, a `synced`, then events as they
+           happen; DONE {} after a `cancel`
+    cancel      watch: the number of its request
+        -> {}, whether or not there is such a watch
+    more        watch, batches: how many more batches the asker has room for
+        -> nothing at all: no answer, unless the arguments are refused
+    join        addresses: ["HOST:PORT"...], wait_ms (2000)
+        -> {"results": [[address, ok, error or nil, code]...]}, code 0, 1 (not reached) or 4
+    leave
+        -> {} once the departure was told to all; then the agent ends
+
+*register* of a (service, id) that the same owner has here changes that entry and keeps its ref. An
+agent that was started anew has forgotten: whoever held a registration says it again with `ref`
+(`[incarnation, clock]`, or `NODE.INCARNATION.CLOCK`), `registered_ms` and `updated_ms` of the last
+answer it had; then nothing differs from before and nobody sees an event. `adopted`: this went on
+with a registration that was there before. `wrapper` is the asker's own pid: when the process ends,
+the agent waits for a moment (25 ms, and only while the wrapper lives) for a `deregister` that tells
+how, before it gives the plain cause `exit`.
+
+*update* applies `tags` and `meta`, then `untag` and `unset`, then `tag` and `set`. *join* and
+*leave* are for root and the agent's own user.
+
+**Flow.** A watch starts with room for `WATCH_CREDIT` batches; each batch with events takes one,
+each `more` adds to it (to at most `WATCH_CREDIT_MAX`). Events that wait for room are kept, in
+order, up to `WATCH_PENDING_MAX`; beyond it they are dropped and the watch is told a `reset` and the
+present anew, so a watcher that sleeps costs bounded memory and nobody's time. A batch holds at most
+`WATCH_BATCH_EVENTS` events. A watch that has been quiet for long is sent an empty batch, which
+costs no room and wants no `more`: it shows the agent whether anybody is still there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgpack
+
+from discoagent import rules
+from discoagent.errors import DiscoError, InvalidRequest
 
 API_VERSION = 1
 REQUEST_BYTES_MAX = 256 * 1024
+UNREAD_BYTES_MAX = 32 * 1024 * 1024
 LIST_PAGE_ROWS = 5_000
+PAGE_BYTES_MAX = 1024 * 1024  # a page or a batch is closed by its bytes, too
 WATCH_CREDIT = 16
+WATCH_CREDIT_MAX = 1_024
 WATCH_BATCH_EVENTS = 500
 WATCH_PENDING_MAX = 10_000
 
@@ -67,4 +121,93 @@ class Status(IntEnum):
     MORE = 2
 
 
-Arguments = Mapping[str, Any]
+class Request(NamedTuple):
+    """A request whose envelope could be read; the arguments are still as they came."""
+
+    number: int
+    operation: str
+    arguments: Mapping[Any, Any]
+
+
+class Malformed(InvalidRequest):
+    """A frame that is no request; `number` is its number if it has one."""
+
+    def __init__(self, message: str, field: str, number: int | None = None) -> None:
+        super().__init__(message, field=field)
+        self.number = number
+
+
+def read_request(frame: bytes | memoryview) -> Request:
+    """Read a frame's envelope. Raises Malformed."""
+    try:
+        raw = msgpack.unpackb(frame)
+    except Exception as error:  # noqa: BLE001 - msgpack raises what its parts raise: all of it is "not msgpack"
+        raise Malformed(f"request: is not msgpack ({type(error).__name__})", "request") from None
+    if type(raw) is not list or len(raw) != 4:
+        raise Malformed(
+            "request: must be a list of 4, [version, number, operation, arguments]", "request"
+        )
+    version, number, operation, arguments = raw
+    if type(number) is not int or not 0 <= number <= rules.NUMBER_MAX:
+        raise Malformed(
+            f"number: must be an integer from 0 to 2^53, not {rules.shorten(number)}", "number"
+        )
+    if version != API_VERSION or type(version) is not int:
+        raise Malformed(
+            f"version: must be {API_VERSION}, not {rules.shorten(version)}", "version", number
+        )
+    if type(operation) is not str:
+        raise Malformed(
+            f"operation: must be a word, not {rules.shorten(operation)}", "operation", number
+        )
+    if type(arguments) is not dict:
+        raise Malformed(
+            f"arguments: must be a map, not {rules.shorten(arguments)}", "arguments", number
+        )
+    return Request(number, operation, arguments)
+
+
+# One packer for all answers: making one for each would cost more than the packing.
+_pack = msgpack.Packer().pack
+_header = msgpack.Packer(autoreset=False)
+
+
+def done(number: int, body: Any) -> bytes:
+    """Pack the last answer to a request."""
+    packed: bytes = _pack((number, Status.DONE, body))
+    return packed
+
+
+def more(number: int, body: Any) -> bytes:
+    """Pack a part of a result."""
+    packed: bytes = _pack((number, Status.MORE, body))
+    return packed
+
+
+def failed(number: int | None, error: DiscoError) -> bytes:
+    """Pack the answer to a request that was refused or that came to nothing."""
+    body = {
+        "code": error.code,
+        "kind": error.kind,
+        "message": error.message,
+        "field": error.field,
+    }
+    packed: bytes = _pack((number, Status.ERROR, body))
+    return packed
+
+
+def packed(value: Any) -> bytes:
+    """Pack a part of a batch once, for all the watches that will be sent it."""
+    raw: bytes = _pack(value)
+    return raw
+
+
+def batch(number: int, parts: Sequence[bytes]) -> bytes:
+    """Put packed parts together as one MORE answer, `[number, 2, [part...]]`."""
+    _header.pack_array_header(3)
+    _header.pack(number)
+    _header.pack(Status.MORE)
+    _header.pack_array_header(len(parts))
+    head: bytes = _header.bytes()
+    _header.reset()
+    return head + b"".join(parts)

@@ -1,0 +1,1 @@
+"""What only this host knows: owners, lifetimes, and what applications ask of their agent."""

@@ -1,0 +1,274 @@
+"""The operations of the local API as values, and how each argument is checked. Pure.
+
+`api.py` says what they mean; here each is one type, read out of the map that came, or refused with
+the field and its bound before anything is done.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+from discoagent import rules
+from discoagent.api import WATCH_CREDIT_MAX
+from discoagent.errors import InvalidRequest
+from discoagent.rules import LifetimeWish, Target
+
+
+class Keep(Enum):
+    """The absent argument of an update, where nil has a meaning of its own."""
+
+    KEEP = 0
+
+
+KEEP = Keep.KEEP
+
+
+class Hello(NamedTuple):
+    """Ask who the agent is."""
+
+
+class List(NamedTuple):
+    """Ask for instances."""
+
+    services: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    node: str | None = None
+    usable: bool = False
+    wait_ms: int = 0
+
+
+class Get(NamedTuple):
+    """Ask for one instance."""
+
+    id: Target
+    wait_ms: int = 0
+
+
+class Services(NamedTuple):
+    """Ask for the names of services, with counts by state."""
+
+    wait_ms: int = 0
+
+
+class Members(NamedTuple):
+    """Ask for the nodes."""
+
+    wait_ms: int = 0
+
+
+class StatusOf(NamedTuple):
+    """Ask how the agent is."""
+
+    ready_ms: int = 0
+
+
+class Ping(NamedTuple):
+    """Ask whether somebody is there."""
+
+
+class Register(NamedTuple):
+    """Register an instance on this node."""
+
+    service: str
+    port: int | None = None
+    address: str | None = None
+    id: str | None = None
+    tags: tuple[str, ...] = ()
+    meta: Mapping[str, str] = {}
+    lifetime: LifetimeWish = LifetimeWish("process")
+    replace: bool = False
+    wrapper: int | None = None
+    ref: tuple[int, int] | None = None
+    registered_ms: int | None = None
+    updated_ms: int | None = None
+
+
+class Update(NamedTuple):
+    """Change what is named, keep the rest."""
+
+    id: Target
+    port: int | Keep | None = KEEP
+    address: str | Keep = KEEP
+    tags: tuple[str, ...] | Keep = KEEP
+    tag: tuple[str, ...] = ()
+    untag: tuple[str, ...] = ()
+    meta: Mapping[str, str] | Keep = KEEP
+    set: Mapping[str, str] = {}
+    unset: tuple[str, ...] = ()
+
+
+class Renew(NamedTuple):
+    """Give a lease its whole time to live again."""
+
+    id: Target
+
+
+class Deregister(NamedTuple):
+    """End an instance; its wrapper may tell how the process ended."""
+
+    id: Target
+    cause: str | None = None
+
+
+class Watch(NamedTuple):
+    """Ask for the present, then for every change."""
+
+    services: tuple[str, ...] = ()
+    wait_ms: int = 0
+
+
+class Cancel(NamedTuple):
+    """End a watch."""
+
+    watch: int
+
+
+class More(NamedTuple):
+    """Give a watch room for more batches."""
+
+    watch: int
+    batches: int
+
+
+class Join(NamedTuple):
+    """Greet these nodes."""
+
+    addresses: tuple[str, ...]
+    wait_ms: int = 2_000
+
+
+class Leave(NamedTuple):
+    """Take this node out of the cluster, and end the agent."""
+
+
+Call = (
+    Hello
+    | List
+    | Get
+    | Services
+    | Members
+    | StatusOf
+    | Ping
+    | Register
+    | Update
+    | Renew
+    | Deregister
+    | Watch
+    | Cancel
+    | More
+    | Join
+    | Leave
+)
+Check = Callable[[Any, str], Any]
+
+
+def _or_none(check: Check) -> Check:
+    def checked(value: Any, field: str) -> Any:
+        return None if value is None else check(value, field)
+
+    return checked
+
+
+def _batches(value: Any, field: str) -> int:
+    return rules.integer(value, field, 1, WATCH_CREDIT_MAX)
+
+
+class _Operation(NamedTuple):
+    call: Callable[..., Call]
+    checks: Mapping[str, Check]
+    required: frozenset[str] = frozenset()
+
+
+_WAIT: Mapping[str, Check] = {"wait_ms": rules.wait_ms}
+_ID: Mapping[str, Check] = {"id": rules.target}
+_OPERATIONS: Mapping[str, _Operation] = {
+    "hello": _Operation(Hello, {}),
+    "list": _Operation(
+        List,
+        {
+            "services": rules.names,
+            "tags": rules.tags,
+            "node": rules.name_or_none,
+            "usable": rules.flag,
+            **_WAIT,
+        },
+    ),
+    "get": _Operation(Get, {**_ID, **_WAIT}, frozenset({"id"})),
+    "services": _Operation(Services, _WAIT),
+    "members": _Operation(Members, _WAIT),
+    "status": _Operation(StatusOf, {"ready_ms": rules.wait_ms}),
+    "ping": _Operation(Ping, {}),
+    "register": _Operation(
+        Register,
+        {
+            "service": rules.name,
+            "port": rules.port,
+            "address": _or_none(rules.address),
+            "id": rules.name_or_none,
+            "tags": rules.tags,
+            "meta": rules.meta,
+            "lifetime": rules.lifetime,
+            "replace": rules.flag,
+            "wrapper": _or_none(rules.pid),
+            "ref": _or_none(rules.ref),
+            "registered_ms": _or_none(rules.number),
+            "updated_ms": _or_none(rules.number),
+        },
+        frozenset({"service"}),
+    ),
+    "update": _Operation(
+        Update,
+        {
+            **_ID,
+            "port": rules.port,
+            "address": rules.address,
+            "tags": rules.tags,
+            "tag": rules.tags,
+            "untag": rules.tags,
+            "meta": rules.meta,
+            "set": rules.meta,
+            "unset": rules.names,
+        },
+        frozenset({"id"}),
+    ),
+    "renew": _Operation(Renew, _ID, frozenset({"id"})),
+    "deregister": _Operation(
+        Deregister, {**_ID, "cause": _or_none(rules.exit_cause)}, frozenset({"id"})
+    ),
+    "watch": _Operation(Watch, {"services": rules.names, **_WAIT}),
+    "cancel": _Operation(Cancel, {"watch": rules.number}, frozenset({"watch"})),
+    "more": _Operation(
+        More, {"watch": rules.number, "batches": _batches}, frozenset({"watch", "batches"})
+    ),
+    "join": _Operation(Join, {"addresses": rules.addresses, **_WAIT}, frozenset({"addresses"})),
+    "leave": _Operation(Leave, {}),
+}
+OPERATIONS = tuple(_OPERATIONS)
+
+
+def parse_call(operation: str, arguments: Mapping[Any, Any]) -> Call:
+    """Check every argument. Raises InvalidRequest, which names the field and its bound."""
+    known = _OPERATIONS.get(operation)
+    if known is None:
+        raise InvalidRequest(
+            f"operation: must be one of {', '.join(OPERATIONS)}, not {rules.shorten(operation)}",
+            field="operation",
+        )
+    values = {}
+    for name, value in arguments.items():
+        check = known.checks.get(name)
+        if check is None:
+            raise _unknown_argument(operation, known, name)
+        values[name] = check(value, name)
+    if not known.required <= values.keys():
+        missing = min(known.required - values.keys())
+        raise InvalidRequest(f"{missing}: is required by {operation}", field=missing)
+    return known.call(**values)
+
+
+def _unknown_argument(operation: str, known: _Operation, name: object) -> InvalidRequest:
+    takes = ", ".join(known.checks) or "no arguments"
+    return InvalidRequest(
+        f"{rules.shorten(name)}: is no argument of {operation}, which takes {takes}",
+        field=name if isinstance(name, str) else "arguments",
+    )
