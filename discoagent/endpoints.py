@@ -144,8 +144,8 @@ async def resolve(endpoint: Endpoint) -> list[Endpoint]:
         return [endpoint]
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[list[Endpoint] | OSError] = loop.create_future()
-    # A daemon thread of its own, not the loop's executor: that one is joined at exit, and a resolver
-    # without an answer would hold the process up for as long as it likes.
+    # A daemon thread of its own, not the loop's executor: that one is joined at exit, and a
+    # resolver without an answer would hold the process up for as long as it likes.
     threading.Thread(
         target=_look_up, args=(endpoint, loop, answer), name=f"look up {endpoint.host}", daemon=True
     ).start()
