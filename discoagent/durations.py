@@ -14,12 +14,3 @@ def parse(text: str) -> float:
     if match is None:
         raise ValueError(f'must be a duration such as "200ms", "5s", "2m" or "1h", not {text!r}')
     return float(match[1]) * _UNITS[match[2]]
-
-
-def show(seconds: float) -> str:
-    """Return a duration in the largest unit that keeps it whole, else in milliseconds."""
-    for unit in ("h", "m", "s"):
-        count = seconds / _UNITS[unit]
-        if count >= 1 and count == int(count):
-            return f"{int(count)}{unit}"
-    return f"{seconds * 1000:g}ms" if seconds else "0"

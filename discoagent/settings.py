@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from discoagent import durations, endpoints
+from discoagent import durations, endpoints, sockets
 from discoagent.core import limits
 from discoagent.core.timing import Timing
+from discoagent.errors import InvalidRequest
 
-SOCKET_PATH_BYTES_MAX = 107  # what the kernel's sockaddr_un holds, without the closing zero
 LABEL_VALUE_BYTES_MAX = 1_024
 TABLES = ("timing", "labels")
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -71,13 +71,10 @@ def _endpoints(value: object) -> tuple[str, ...]:
 
 def _socket_path(value: object) -> str:
     text = _text(value)
-    if not text or "\0" in text:
-        raise SettingError(f"must be a path, not {text!r}")
-    path = os.path.abspath(text)
-    size = len(os.fsencode(path))
-    if size > SOCKET_PATH_BYTES_MAX:
-        raise SettingError(f"must be at most {SOCKET_PATH_BYTES_MAX} bytes, not {size}: {path}")
-    return path
+    try:
+        return sockets.check_path(os.path.abspath(text) if text else text)
+    except InvalidRequest as error:
+        raise SettingError(f"cannot be used: {error.message.removeprefix('socket: ')}") from None
 
 
 def _mode(value: object) -> int:

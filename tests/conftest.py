@@ -1,0 +1,49 @@
+"""What every test shares: Hypothesis profiles, and a guard against processes that are left."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Shared machines pause: no example is judged by the time that it takes.
+settings.register_profile(
+    "dev", max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("ci", settings.get_profile("dev"), max_examples=300, derandomize=True)
+settings.register_profile("soak", settings.get_profile("dev"), max_examples=10_000, print_blob=True)
+_DEFAULT_PROFILE = "ci" if os.environ.get("CI") else "dev"
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", _DEFAULT_PROFILE))
+
+
+def _children() -> set[int]:
+    """Return the pids of this process's children, ended ones that nobody waited for included."""
+    pids: set[int] = set()
+    for listed in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError):  # a thread that ended since
+            pids.update(map(int, listed.read_text().split()))
+    return pids
+
+
+def _command_line(pid: int) -> str:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return "?"
+    return b" ".join(words).decode(errors="replace").strip() or "ended, not waited for"
+
+
+@pytest.fixture(autouse=True)
+def no_child_is_left() -> Iterator[None]:
+    """Fail a test that leaves a child process behind, and end that process."""
+    before = _children()
+    yield
+    left = {pid: _command_line(pid) for pid in _children() - before}
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    assert left == {}
