@@ -18,7 +18,7 @@ from discoagent.core.effects import (
 )
 from discoagent.core.entry import ReplicaId
 from discoagent.core.limits import GREETINGS_IN_FLIGHT
-from discoagent.core.membership import PRESENT, Membership, Peer
+from discoagent.core.membership import NEVER, PRESENT, Membership, Peer
 from discoagent.core.messages import (
     Acquaintance,
     Hello,
@@ -31,6 +31,8 @@ from discoagent.core.messages import (
 WIRE = (1, 1)
 GREETING_TIMEOUT = 2.0  # a Hello without an answer is said again
 REDIAL_INTERVAL = 5.0  # a peer that is down is greeted over new connections
+NOTE_INTERVAL = 60.0
+NOTES_MAX = 1_000
 
 
 class Greeter:
@@ -39,10 +41,11 @@ class Greeter:
     def __init__(self, members: Membership) -> None:
         self._members = members
         self._queue: deque[str] = deque()
-        self._said: dict[str, float] = {}  # endpoint -> when; answers only to these are believed
+        self._said: dict[str, tuple[int, float]] = {}  # endpoint -> number and time of a Hello
+        self._number = 0
         self._redialled: dict[str, float] = {}
         self._own: set[str] = {members.endpoint}  # endpoints that turned out to be ours
-        self._refused: dict[str, float] = {}
+        self._noted: dict[str, float] = {}
 
     # ---- saying
 
@@ -66,7 +69,7 @@ class Greeter:
     def tick(self, now: float) -> list[Effect]:
         """Say again what was not answered, and dial those that are down."""
         effects: list[Effect] = []
-        for endpoint, when in list(self._said.items()):
+        for endpoint, (_, when) in list(self._said.items()):
             if now - when >= GREETING_TIMEOUT:
                 del self._said[endpoint]
                 if self._members.peer_at(endpoint) is None:
@@ -93,9 +96,10 @@ class Greeter:
         return effects
 
     def _say(self, endpoint: str, now: float) -> list[Effect]:
-        self._said[endpoint] = now
+        self._number += 1
+        self._said[endpoint] = self._number, now
         members = self._members
-        hello = Hello(members.cluster, members.endpoint, WIRE, (), members.own.clock)
+        hello = Hello(self._number, members.cluster, members.endpoint, WIRE, (), members.own.clock)
         return [Connect(endpoint), Send((endpoint,), hello)]
 
     # ---- answering
@@ -110,45 +114,43 @@ class Greeter:
             return None, []
         refusal = self._refusal(hello, sender, now)
         if refusal is not None:
-            effects: list[Effect] = [Answer(sender, refusal)]
-            if now - self._refused.get(hello.endpoint, -60.0) >= 60.0:
-                if len(self._refused) > 1_000:
-                    self._refused.clear()
-                self._refused[hello.endpoint] = now
-                effects.append(
-                    Refused(
-                        refusal.kind,
-                        hello.endpoint,
-                        sender,
-                        hello.cluster,
-                        refusal.text,
-                        by_us=True,
-                    )
-                )
-            return None, effects
+            return None, [Answer(sender, refusal), *self._note(hello, sender, refusal, now)]
         known = members.peers.get(sender.node)
         if known is not None and sender.incarnation < known.replica.incarnation:
-            return None, [Answer(sender, self._welcome(sender, now))]
+            return None, [Answer(sender, self._welcome(hello, sender, now))]
         peer, effects = members.learn(sender, hello.endpoint, now, now, direct=True)
         if peer is None:
             return None, effects
         if peer.state is NodeState.DOWN:
             effects += members.show(peer, "it said hello", now)
         peer.welcomed = True
-        return peer, [*effects, Answer(sender, self._welcome(sender, now))]
+        return peer, [*effects, Answer(sender, self._welcome(hello, sender, now))]
 
-    def _welcome(self, sender: ReplicaId, now: float) -> Welcome:
+    def _note(self, hello: Hello, sender: ReplicaId, refusal: Refusal, now: float) -> list[Effect]:
+        """Say once a minute that somebody is refused, however often it tries."""
+        if now - self._noted.get(hello.endpoint, NEVER) < NOTE_INTERVAL:
+            return []
+        if len(self._noted) >= NOTES_MAX:
+            self._noted.clear()
+        self._noted[hello.endpoint] = now
+        text = refusal.text
+        return [Refused(refusal.kind, hello.endpoint, sender, hello.cluster, text, by_us=True)]
+
+    def _welcome(self, hello: Hello, sender: ReplicaId, now: float) -> Welcome:
         members = self._members
         told = members.acquaintances(now, but=sender.node)
         former = members.acquaintance(sender.node, now)
         if former is not None and former.replica.incarnation > sender.incarnation:
             told = (*told, former)  # its clock was set back: it has to take a higher incarnation
-        return Welcome(members.cluster, members.endpoint, WIRE, (), members.own.clock, told)
+        return Welcome(
+            hello.number, members.cluster, members.endpoint, WIRE, (), members.own.clock, told
+        )
 
     def _refusal(self, hello: Hello, sender: ReplicaId, now: float) -> Refusal | None:
-        members = self._members
+        members, number = self._members, hello.number
         if hello.cluster != members.cluster:
             return Refusal(
+                number,
                 RefusalKind.CLUSTER,
                 members.cluster,
                 f"{members.id.node} at {members.endpoint} belongs to cluster {members.cluster!r}, "
@@ -159,9 +161,9 @@ class Greeter:
                 f"{members.id.node} speaks wire versions {WIRE[0]} to {WIRE[1]}, "
                 f"{sender.node} {hello.wire[0]} to {hello.wire[1]}"
             )
-            return Refusal(RefusalKind.WIRE, members.cluster, text)
+            return Refusal(number, RefusalKind.WIRE, members.cluster, text)
         taken = self._taken(hello, sender, now)
-        return Refusal(RefusalKind.NAME, members.cluster, taken) if taken else None
+        return Refusal(number, RefusalKind.NAME, members.cluster, taken) if taken else None
 
     def _taken(self, hello: Hello, sender: ReplicaId, now: float) -> str | None:
         """Say who bears that name, or one that nobody could tell from it, and lives elsewhere."""
@@ -186,19 +188,20 @@ class Greeter:
     ) -> tuple[Peer | None, list[Effect]]:
         """Take in who answered; the peer is None where nobody was asked."""
         members = self._members
-        said = self._said.pop(welcome.endpoint, None)
-        if said is None:  # a seed is dialled by an address that it does not advertise
-            said = self._said.pop(self._dialled_for(welcome), None)
-        if said is None or welcome.cluster != members.cluster or sender.node == members.id.node:
+        asked = self._answered(welcome.number)
+        if asked is None or welcome.cluster != members.cluster or sender.node == members.id.node:
             members.counters["welcome-unasked"] += 1
             return None, []
+        dialled, said = asked
         peer, effects = members.learn(sender, welcome.endpoint, said, now, direct=True)
+        if dialled != welcome.endpoint:
+            effects.append(Disconnect(dialled))  # a seed's other address: one link a peer suffices
         if peer is None:
             return None, effects
         if peer.state is NodeState.DOWN:
             effects += members.show(peer, "it answered", now)
         peer.welcomed = True
-        effects.append(Greeted(welcome.endpoint, sender))
+        effects.append(Greeted(dialled, sender))
         return peer, effects + self._pump(now)
 
     def acquainted(
@@ -212,7 +215,7 @@ class Greeter:
         fresh = age < members.timing.down_after or told.standing is Standing.RESTARTING
         peer = members.peers.get(told.replica.node)
         if peer is not None and peer.replica == told.replica:
-            if peer.heard == float("-inf"):
+            if peer.heard == NEVER:
                 peer.told = max(peer.told, asked - age)
             return peer, []
         if not fresh:
@@ -235,11 +238,33 @@ class Greeter:
             return [Outranked(told.replica.incarnation)]
         return []
 
-    def refusal(self, refusal: Refusal, sender: ReplicaId) -> list[Effect]:
-        """Take in that a Hello of ours was refused."""
-        endpoint = next(iter(self._said), "")
-        return [
-            Refused(
-                refusal.kind, endpoint, sender, refusal.cluster, refusal.text, by_us=False
-            )
+    def refusal(self, refusal: Refusal, sender: ReplicaId, now: float) -> list[Effect]:
+        """Take in that a Hello of ours was refused: say so, and let go of who is not of us."""
+        asked = self._answered(refusal.number)
+        if asked is None:
+            self._members.counters["refusal-unasked"] += 1
+            return []
+        endpoint = asked[0]
+        kind, text = refusal.kind, refusal.text
+        effects: list[Effect] = [
+            Refused(kind, endpoint, sender, refusal.cluster, text, by_us=False)
         ]
+        if self._members.peer_at(endpoint) is None:
+            effects.append(Disconnect(endpoint))
+        return effects + self._pump(now)
+
+    def greets(self, endpoint: str) -> bool:
+        """Is a Hello to that endpoint under way?"""
+        return endpoint in self._said
+
+    def asked(self, number: int) -> float | None:
+        """Return when our Hello of that number was said, if it still waits for its answer."""
+        return next((when for said, when in self._said.values() if said == number), None)
+
+    def _answered(self, number: int) -> tuple[str, float] | None:
+        """Return which endpoint our Hello of that number went to, and when, once."""
+        for endpoint, (said, when) in self._said.items():
+            if said == number:
+                del self._said[endpoint]
+                return endpoint, when
+        return None

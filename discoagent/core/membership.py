@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 from discoagent.core.chain import Chain
 from discoagent.core.digest import Digests
-from discoagent.core.effects import Connect, Disconnect, Effect, Emit, Event, NodeState, StateChanged
+from discoagent.core.effects import (
+    Connect,
+    Disconnect,
+    Effect,
+    Emit,
+    Event,
+    NodeState,
+    StateChanged,
+)
 from discoagent.core.entry import Cause, CauseWord, Entry, Kind, MemberRecord, ReplicaId
 from discoagent.core.limits import GRAVES_MAX, NODES_MAX
 from discoagent.core.messages import Acquaintance, Standing
@@ -281,7 +289,12 @@ class Membership:
         services = Kind.SERVICE
         views = [
             MemberView(
-                self.id, self.endpoint, NodeState.ALIVE, self.me.count(services), 0.0, self.own.record
+                self.id,
+                self.endpoint,
+                NodeState.ALIVE,
+                self.me.count(services),
+                0.0,
+                self.own.record,
             )
         ]
         views += [
@@ -324,5 +337,3 @@ def _closing(segments: list[Segment]) -> Cause | None:
 def member_entry(record: MemberRecord) -> Entry:
     """Return the entry that holds a node's record."""
     return Entry(Kind.MEMBER, "", "", b"", record)
-
-

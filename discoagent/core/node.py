@@ -19,7 +19,16 @@ class Node:
     again must not hold what is dead.
     """
 
-    __slots__ = ("boot_before", "chain", "handed_over", "hash", "held", "held_until", "hidden", "name")
+    __slots__ = (
+        "boot_before",
+        "chain",
+        "handed_over",
+        "hash",
+        "held",
+        "held_until",
+        "hidden",
+        "name",
+    )
 
     def __init__(self, replica: ReplicaId) -> None:
         self.name = replica.node
@@ -67,7 +76,9 @@ class Node:
 
     def shows(self, group: Group) -> bool:
         """Is anything of that service or topic shown?"""
-        return not self.hidden and (group in self.chain.index or bool(self.held and group in self.held))
+        return not self.hidden and (
+            group in self.chain.index or bool(self.held and group in self.held)
+        )
 
     def group(self, group: Group) -> Iterator[tuple[str, Entry]]:
         """Yield (id, entry) of what is shown of one service or topic, in no order."""

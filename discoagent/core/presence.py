@@ -35,7 +35,9 @@ class Presence:
         """Return the names of that kind of which something is shown, sorted."""
         return sorted(name for held_kind, name in self._names if held_kind is kind)
 
-    def lookup(self, kind: Kind, names: Collection[str], node: str | None) -> Iterator[tuple[str, Entry]]:
+    def lookup(
+        self, kind: Kind, names: Collection[str], node: str | None
+    ) -> Iterator[tuple[str, Entry]]:
         """Yield (node, entry) of what is shown, sorted by name, id and node; no names: all of them."""
         for name in sorted(set(names)) if names else self.groups(kind):
             group = (kind, name)
@@ -52,7 +54,11 @@ class Presence:
     def find(self, key: Key, node: str | None) -> list[tuple[str, Entry]]:
         """Return (node, entry) of every shown entry of that key, sorted by node."""
         holders = self._names.get((key[0], key[1]), ())
-        pairs = ((holder, self.nodes[holder].get(key)) for holder in sorted(holders) if node in (None, holder))
+        pairs = (
+            (holder, self.nodes[holder].get(key))
+            for holder in sorted(holders)
+            if node in (None, holder)
+        )
         return [(holder, entry) for holder, entry in pairs if entry is not None]
 
     # ---- changing
@@ -67,7 +73,9 @@ class Presence:
         assert node.hidden
         del self.nodes[node.name]
 
-    def stepped(self, node: Node, before: Entry | None, entry: Entry | None, cause: Cause) -> list[Event]:
+    def stepped(
+        self, node: Node, before: Entry | None, entry: Entry | None, cause: Cause
+    ) -> list[Event]:
         """Show one step that the node's own agent just made."""
         if entry is not None and entry.shown:
             self._names.setdefault((entry.kind, entry.name), {})[node.name] = None
@@ -115,7 +123,10 @@ class Presence:
         held, node.held, node.held_until = node.held or {}, None, 0.0
         events = []
         for group, ids in held.items():
-            events += [Event(EventKind.REMOVED, node.name, None, ids[instance], cause) for instance in sorted(ids)]
+            events += [
+                Event(EventKind.REMOVED, node.name, None, ids[instance], cause)
+                for instance in sorted(ids)
+            ]
             self._recount(node, group)
         return events
 
@@ -139,7 +150,8 @@ class Presence:
         for group in sorted(node.groups()):
             self._names.setdefault(group, {})[node.name] = None
             events += [
-                Event(EventKind.ADDED, node.name, entry, None, cause) for _, entry in sorted(node.group(group))
+                Event(EventKind.ADDED, node.name, entry, None, cause)
+                for _, entry in sorted(node.group(group))
             ]
         return events
 
@@ -164,10 +176,14 @@ class Presence:
 
 def _ends(cause: Cause) -> bool:
     """Did the step with this cause end the entry, rather than change it?"""
-    return cause.word in (CauseWord.DEREGISTERED, CauseWord.LEASE_EXPIRED) or cause.word.startswith(CauseWord.EXIT)
+    return cause.word in (CauseWord.DEREGISTERED, CauseWord.LEASE_EXPIRED) or cause.word.startswith(
+        CauseWord.EXIT
+    )
 
 
-def _changed(node: Node, entry: Entry, before: Entry | None, cause: Cause, ended: Cause) -> list[Event]:
+def _changed(
+    node: Node, entry: Entry, before: Entry | None, cause: Cause, ended: Cause
+) -> list[Event]:
     if before is None:
         return [Event(EventKind.ADDED, node.name, entry, None, cause)]
     if _ends(ended):  # two things in one delta: it ended, and its key was registered anew

@@ -1,0 +1,414 @@
+"""The replica: verbs go in with the time, effects come out as values. The only class that the shell drives.
+
+Journeys: register -> delta -> remote join -> watcher is `put`, `flush`, `receive`, `Emit`. A newcomer's is
+`seeds`, `receive` (hello, welcome, chunks), `ready`. A lost delta's is `receive` (gap), `sync`. A dead host's is
+`tick` (detector), `Emit`.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from typing import assert_never
+
+from discoagent.core.chain import MEMBER_KEY, Chain
+from discoagent.core.detector import Detector, WitnessedClock
+from discoagent.core.digest import mix
+from discoagent.core.effects import Broadcast, Effect, NodeState, Send
+from discoagent.core.entry import UNKNOWN, Cause, Entry, Key, Kind, MemberRecord, ReplicaId
+from discoagent.core.exchange import Exchange
+from discoagent.core.greeter import Greeter
+from discoagent.core.membership import Membership, MemberView, Peer, emit, member_entry
+from discoagent.core.messages import (
+    Delta,
+    DeltaMessage,
+    Digest,
+    DigestReply,
+    Envelope,
+    Farewell,
+    Heartbeat,
+    Hello,
+    Message,
+    Parting,
+    Refusal,
+    SyncChunk,
+    SyncRequest,
+    Welcome,
+)
+from discoagent.core.presence import Shown
+from discoagent.core.sync import HEARTBEAT_PATIENCE, Sync
+from discoagent.core.timing import TICK, Timing
+
+__all__ = ["MemberView", "Replica", "Shown"]
+
+OVERLAYS = (NodeState.SUSPECT, NodeState.RESTARTING)
+HASH_DIFFERS_MAX = 2  # heartbeats at our clock with another hash, before the chain is fetched anew
+
+
+class Replica:
+    """One life of this node's agent: its own chain, its replicas of all others, and the protocol between them.
+
+    `now` is seconds on a monotonic clock of the shell's. Every verb returns the effects to run, in order.
+    """
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        incarnation: int,
+        cluster: str,
+        record: MemberRecord,
+        timing: Timing,
+        now: float,
+    ) -> None:
+        problems = timing.problems()
+        if problems:
+            raise ValueError("; ".join(problems))
+        self.id = ReplicaId(node, incarnation)
+        self.timing = timing
+        self._clock = WitnessedClock(now)
+        self._members = Membership(self.id, cluster, record.endpoint, timing)
+        self._detector = Detector(self._members)
+        self._greeter = Greeter(self._members)
+        self._sync = Sync(self._members)
+        self._exchange = Exchange(self._members)
+        self._pushed = 0
+        self._beat = 0
+        self._next_beat = self._clock.now
+        self._goals: dict[str, tuple[ReplicaId, int]] | None = None
+        self._departed = False
+        self.own.put(member_entry(record), Cause("registered", b"", 0))
+
+    @property
+    def own(self) -> Chain:
+        """Return this node's own chain."""
+        return self._members.own
+
+    @property
+    def cluster(self) -> str:
+        """Return the cluster's name."""
+        return self._members.cluster
+
+    @property
+    def endpoint(self) -> str:
+        """Return where peers reach us."""
+        return self._members.endpoint
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Return what was refused or dropped, by reason."""
+        return self._members.counters
+
+    # ---- this node's entries
+
+    def put(self, entry: Entry, cause: Cause, now: float) -> list[Effect]:
+        """Register an entry, or update the one of its key; nothing happens if nothing differs."""
+        self._clock.witness(now)
+        assert entry.shown, "the member record has verbs of its own"
+        if self.own.get(entry.key) == entry:
+            return []
+        before = self.own.put(entry, cause)
+        return emit(self._members.presence.stepped(self._members.me, before, entry, cause))
+
+    def withdraw(self, key: Key, cause: Cause, now: float) -> list[Effect]:
+        """Remove the entry of that key, if there is one."""
+        self._clock.witness(now)
+        before = self.own.withdraw(key, cause)
+        if before is None:
+            return []
+        return emit(self._members.presence.stepped(self._members.me, before, None, cause))
+
+    def update_record(self, record: MemberRecord, cause: Cause, now: float) -> list[Effect]:
+        """Change what this node says of itself."""
+        self._clock.witness(now)
+        if record != self.own.record:
+            self.own.put(member_entry(record), cause)
+        return []
+
+    def settle(self, cause: Cause, now: float) -> list[Effect]:
+        """Say that every entry that outlived the former life is in the chain."""
+        record = self.own.record
+        assert record is not None
+        settled = MemberRecord(
+            record.endpoint,
+            record.version,
+            record.wire,
+            record.features,
+            record.labels,
+            settled=True,
+            boot=record.boot,
+        )
+        return self.update_record(settled, cause, now)
+
+    def flush(self, now: float) -> list[Effect]:
+        """Push all steps since the last flush to every peer; called once at the end of a turn of the loop."""
+        self._clock.witness(now)
+        if self._pushed == self.own.clock:
+            return []
+        targets = self._members.targets()
+        deltas = self.own.deltas_after(self._pushed)
+        self._pushed = self.own.clock
+        return [Send(targets, DeltaMessage(delta)) for delta in deltas] if targets else []
+
+    def depart(self, parting: Parting, cause: Cause, now: float) -> list[Effect]:
+        """Say farewell to every peer: with LEAVE the chain is closed, and this replica is done."""
+        effects = self.flush(now)
+        targets = self._members.targets()
+        self._departed = True
+        if parting is Parting.RESTART:
+            return [*effects, Send(targets, Farewell(parting))] if targets else effects
+        self.own.withdraw(MEMBER_KEY, cause)
+        closing = self.own.deltas_after(self._pushed)[-1]
+        self._pushed = self.own.clock
+        effects += emit(self._members.presence.hide(self._members.me, cause))
+        return [*effects, Send(targets, Farewell(parting, closing))] if targets else effects
+
+    # ---- the mesh
+
+    def seeds(self, endpoints: Iterable[str], now: float) -> list[Effect]:
+        """Greet whoever is reached there and not known yet; the shell calls it again and again."""
+        self._clock.witness(now)
+        return self._greeter.greet(endpoints, self._clock.now)
+
+    def join(self, endpoint: str, now: float) -> list[Effect]:
+        """Greet one endpoint even if it is known; the answer is a `Greeted` or a `Refused` effect."""
+        self._clock.witness(now)
+        return self._greeter.again(endpoint, self._clock.now)
+
+    def receive(self, envelope: Envelope, now: float) -> list[Effect]:
+        """Take in one message of a peer."""
+        self._witness(now)
+        message, sender = envelope.message, envelope.sender
+        if self._departed:
+            return []
+        if isinstance(message, Heartbeat):
+            return self._heartbeat(message, self._clock.now)
+        if sender is None:
+            self.counters["no-sender"] += 1
+            return []
+        return self._dispatch(message, sender, self._clock.now)
+
+    def _dispatch(self, message: Message, sender: ReplicaId, now: float) -> list[Effect]:
+        match message:
+            case DeltaMessage():
+                return self._delta(message.delta, sender, now)
+            case Hello():
+                return self._hello(message, sender, now)
+            case Welcome():
+                return self._welcome(message, sender, now)
+            case Refusal():
+                return self._greeter.refusal(message, sender, now)
+            case Farewell():
+                return self._farewell(message, sender, now)
+            case Digest():
+                return self._digest(message, sender, now)
+            case DigestReply():
+                return self._digest_reply(message, sender, now)
+            case SyncRequest():
+                return self._sync.serve(message, sender)
+            case SyncChunk():
+                return self._sync.chunk(message, sender, now)
+            case Heartbeat():
+                return []
+            case _:
+                assert_never(message)
+
+    def _heartbeat(self, heartbeat: Heartbeat, now: float) -> list[Effect]:
+        name = self._members.by_hash.get(heartbeat.node_hash)
+        peer = self._members.peers.get(name) if name else None
+        if peer is None or heartbeat.incarnation < peer.replica.incarnation:
+            self.counters["heartbeat-unknown"] += 1
+            return []
+        if heartbeat.incarnation > peer.replica.incarnation:  # its Hello will say where it lives
+            return self._greeter.again(peer.endpoint, now) if not self._greeting(peer) else []
+        effects = self._detector.beat(peer, heartbeat, now)
+        if effects is None:
+            return []
+        chain = peer.node.chain
+        if heartbeat.clock > chain.clock:
+            self._sync.behind(peer, heartbeat.clock, peer.replica.node, now, HEARTBEAT_PATIENCE)
+        elif heartbeat.clock == chain.clock:
+            effects += self._compare(peer, heartbeat, now)
+        self._members.count_own()
+        return effects + self._exchange.heard(peer, heartbeat, now)
+
+    def _greeting(self, peer: Peer) -> bool:
+        return self._greeter.greets(peer.endpoint)
+
+    def _compare(self, peer: Peer, heartbeat: Heartbeat, now: float) -> list[Effect]:
+        """Fetch a chain anew whose dots are not its owner's at the same clock: ours cannot be right."""
+        if heartbeat.chain_hash == peer.node.chain.hash:
+            peer.hash_differs = 0
+            return []
+        peer.hash_differs += 1
+        if peer.hash_differs < HASH_DIFFERS_MAX:
+            return []
+        peer.hash_differs = 0
+        self.counters["chain-hash"] += 1
+        peer.node.begin(peer.replica, now, self.timing.restart_grace)
+        self._members.counted(peer)
+        self._sync.behind(peer, heartbeat.clock, peer.replica.node, now)
+        return self._sync.pump(now)
+
+    def _delta(self, delta: Delta, sender: ReplicaId, now: float) -> list[Effect]:
+        peer = self._members.peers.get(sender.node)
+        if peer is None or peer.replica != sender or delta.replica != sender:
+            self.counters["delta-unknown"] += 1
+            return []
+        segments = peer.node.chain.join(delta)
+        if segments is None:
+            self._sync.behind(peer, peer.node.chain.gap, sender.node, now)
+            return self._sync.pump(now)
+        return self._members.joined(peer, segments, now)
+
+    def _hello(self, hello: Hello, sender: ReplicaId, now: float) -> list[Effect]:
+        peer, effects = self._greeter.hello(hello, sender, now)
+        if peer is not None:
+            self._sync.behind(peer, hello.clock, sender.node, now)
+        return effects + self._sync.pump(now)
+
+    def _welcome(self, welcome: Welcome, sender: ReplicaId, now: float) -> list[Effect]:
+        asked = self._greeter.asked(welcome.number)
+        peer, effects = self._greeter.welcome(welcome, sender, now)
+        if peer is None or asked is None:
+            return effects
+        goals = {sender.node: (sender, welcome.clock)}
+        self._sync.behind(peer, welcome.clock, sender.node, now)
+        for told in welcome.members:
+            other, more = self._greeter.acquainted(told, asked, now)
+            effects += more
+            if other is not None and other.replica == told.replica:
+                self._sync.behind(other, told.clock, sender.node, now)
+                goals[told.replica.node] = (told.replica, told.clock)
+        if self._goals is None:
+            self._goals = goals
+        return effects + self._sync.pump(now)
+
+    def _farewell(self, farewell: Farewell, sender: ReplicaId, now: float) -> list[Effect]:
+        peer = self._members.peers.get(sender.node)
+        if peer is None or peer.replica != sender:
+            self.counters["farewell-unknown"] += 1
+            return []
+        if farewell.delta is not None and farewell.delta.replica == sender:
+            return self._delta(farewell.delta, sender, now)
+        return self._detector.farewell(peer, now)
+
+    def _digest(self, digest: Digest, sender: ReplicaId, now: float) -> list[Effect]:
+        if sender.node not in self._members.peers:
+            self.counters["digest-unknown"] += 1
+            return []
+        for replica, clock in digest.known:
+            peer = self._members.peers.get(replica.node)
+            if peer is not None and peer.replica == replica:
+                self._sync.behind(peer, clock, sender.node, now)
+        return self._exchange.asked(digest, sender, now) + self._sync.pump(now)
+
+    def _digest_reply(self, reply: DigestReply, sender: ReplicaId, now: float) -> list[Effect]:
+        asked = self._exchange.answered(reply, sender)
+        teller = self._members.peers.get(sender.node)
+        if asked is None or teller is None:
+            return []
+        effects: list[Effect] = []
+        for told in reply.members:
+            peer, more = self._greeter.acquainted(told, asked, now)
+            effects += more
+            if peer is not None and peer.replica == told.replica:
+                self._sync.behind(peer, told.clock, sender.node, now)
+        if effects or self._sync.lacking:
+            self._exchange.changed(teller)
+        return effects + self._sync.pump(now)
+
+    # ---- time
+
+    def tick(self, now: float) -> list[Effect]:
+        """Do all that time asks for; the shell drained the heartbeats just before."""
+        self._witness(now)
+        if self._departed:
+            return []
+        at = self._clock.now
+        effects = self._detector.tick(at)
+        effects += self._end_handovers(at)
+        effects += self._greeter.tick(at)
+        effects += self._sync.tick(at)
+        if at >= self._next_beat:
+            effects.append(Broadcast(self._heartbeat_of_ours(at)))
+        return effects
+
+    def deadline(self) -> float:
+        """Return in how many seconds `tick` wants to be called at the latest."""
+        soonest = min(self._next_beat, self._sync.due(), self._clock.now + TICK)
+        return max(0.0, soonest - self._clock.now)
+
+    def _heartbeat_of_ours(self, now: float) -> Heartbeat:
+        members, interval = self._members, self.timing.heartbeat_interval
+        self._beat += 1
+        jitter = mix(members.me.hash ^ self._beat) / 2**64  # nobody beats in step with anybody
+        self._next_beat = now + interval * (0.9 + 0.1 * jitter)
+        members.count_own()
+        return Heartbeat(
+            members.me.hash,
+            self.id.incarnation,
+            self._beat,
+            self.own.clock,
+            members.digests.set,
+            members.digests.vector,
+            self.own.hash,
+        )
+
+    def _witness(self, now: float) -> None:
+        if self._clock.witness(now) > self.timing.heartbeat_interval:
+            self._detector.paused(self._clock.now)
+
+    def _end_handovers(self, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for peer in self._members.peers.values():
+            if peer.node.held is not None and now > peer.node.held_until:
+                effects += emit(self._members.presence.end_held(peer.node, UNKNOWN))
+        return effects
+
+    # ---- reading, which changes nothing
+
+    @property
+    def ready(self) -> bool:
+        """Is the first sync with one peer complete?"""
+        if self._goals is None:
+            return False
+        for node, (replica, clock) in list(self._goals.items()):
+            peer = self._members.peers.get(node)
+            gone = peer is None or peer.replica != replica or peer.node.hidden
+            if gone or (peer is not None and peer.node.chain.clock >= clock):
+                del self._goals[node]
+        return not self._goals
+
+    def lookup(
+        self, kind: Kind, names: Collection[str] = (), node: str | None = None
+    ) -> Iterator[Shown]:
+        """Yield what is shown, sorted by name, id and node; no names: all of them."""
+        for holder, entry in self._members.presence.lookup(kind, names, node):
+            yield Shown(holder, entry, self._overlay(holder))
+
+    def names(self, kind: Kind) -> list[str]:
+        """Return the names of that kind of which something is shown, sorted."""
+        return self._members.presence.groups(kind)
+
+    def find(
+        self, kind: Kind, instance: str, name: str | None = None, node: str | None = None
+    ) -> list[Shown]:
+        """Return what is shown under that id, of one name or of any, on one node or on any."""
+        names = [name] if name is not None else self.names(kind)
+        return [
+            Shown(holder, entry, self._overlay(holder))
+            for each in names
+            for holder, entry in self._members.presence.find((kind, each, instance), node)
+        ]
+
+    def members(self, now: float) -> list[MemberView]:
+        """Return every known node, sorted, ourselves included."""
+        self._clock.witness(now)
+        return self._members.members(self._clock.now)
+
+    def _overlay(self, node: str) -> NodeState | None:
+        peer = self._members.peers.get(node)
+        return peer.state if peer is not None and peer.state in OVERLAYS else None
+
+    def check(self) -> None:
+        """Assert every invariant; for tests and the simulator, for it walks all there is."""
+        self._members.check()
