@@ -15,7 +15,6 @@ from functools import partial
 import zmq
 
 from discoagent.core.entry import ReplicaId
-from discoagent.core.limits import MESSAGE_BYTES_MAX
 from discoagent.core.messages import Envelope, Heartbeat, Message
 from discoagent.endpoints import Endpoint, parse
 from discoagent.links import Link
@@ -206,8 +205,9 @@ class Transport:
         self._router_drain.look()
 
     def _encode(self, socket: str, message: Message) -> bytes | zmq.Frame | None:
-        frame = encode(message, self._replica)
-        if len(frame) > MESSAGE_BYTES_MAX:  # the peer would cut the connection for it
+        try:
+            frame = encode(message, self._replica)
+        except WireError:  # the peer would cut the connection for it
             self._count(socket, "oversize")
             return None
         return frame if len(frame) < SHARED_FRAME_BYTES_MIN else zmq.Frame(frame, copy=True)
