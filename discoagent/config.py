@@ -192,7 +192,7 @@ def _as_toml(text: str) -> object:
 
 
 def _nearest(key: str) -> str:
-    close = difflib.get_close_matches(key, settings.KEYS, n=1)
+    close = difflib.get_close_matches(key, settings.KEYS, n=1, cutoff=0.7)
     return f" (did you mean {close[0]}?)" if close else ""
 
 

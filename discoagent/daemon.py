@@ -19,14 +19,16 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from discoagent import __version__, config, logs
-from discoagent.agent import Agent
 from discoagent.config import Config, ConfigError
 from discoagent.errors import DiscoError
+
+if TYPE_CHECKING:
+    from discoagent.agent import Agent
 
 OK, CONFIGURATION, PERMISSION, TAKEN, INTERNAL = 0, 2, 4, 6, 7
 
@@ -109,6 +111,8 @@ def run(loaded: Config, load: Callable[[], Config]) -> int:
 
 
 async def _serve(loaded: Config, load: Callable[[], Config]) -> int:
+    from discoagent.agent import Agent  # `--help` and `--check-config` need none of it
+
     agent = Agent(loaded)
     reload = Reload(agent, loaded, load)
     handlers: dict[signal.Signals, Callable[[], None]] = {
@@ -137,7 +141,7 @@ def _handled(handlers: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[
 class Reload:
     """SIGHUP: reads the configuration again and applies what can change while the agent runs."""
 
-    def __init__(self, agent: Agent, current: Config, load: Callable[[], Config]) -> None:
+    def __init__(self, agent: "Agent", current: Config, load: Callable[[], Config]) -> None:
         self._agent = agent
         self._current = current
         self._load = load

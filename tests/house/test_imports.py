@@ -13,12 +13,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("api", "settings", "wire_chains"),
     ("config", "logs", "session", "wire_messages"),
     ("calls", "mesh_sockets", "wire"),
-    ("link", "links", "sim"),
-    ("client", "ipc", "local", "transport"),
+    ("connection", "links", "sim", "view"),
+    ("held", "transport"),
+    ("keeper", "local"),
+    ("client", "ipc"),
     ("agent", "cli"),
     ("daemon",),
 )
-KNOWS_ZMQ = {"client", "link", "ipc", "transport", "links", "mesh_sockets"}
+KNOWS_ZMQ = {"client", "connection", "ipc", "transport", "links", "mesh_sockets"}
 CLI_KNOWS = {"api", "cli", "client", "durations", "errors", "instance", "session", "sockets"}
 
 FILES = [path for path in python_files("discoagent") if path != PACKAGE / "__init__.py"]

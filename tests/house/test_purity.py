@@ -47,7 +47,6 @@ WORLD = [
     "socket",
     "subprocess",
     "sys",
-    "threading",
     "time",
     "uuid",
     "zmq",
