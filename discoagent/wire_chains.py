@@ -37,7 +37,7 @@ from discoagent.core.messages import Absent, Delta, Page, Part
 from discoagent.wire_fields import Reader, WireError
 
 LABEL_VALUE_BYTES_MAX = 1_024
-STEPS_PER_PART_MAX = 40 * CHUNK_ENTRIES_MAX  # senders stop at a chunk; to overshoot is no offence
+STEPS_PER_PART_MAX = 10 * CHUNK_ENTRIES_MAX  # senders stop at a chunk; to overshoot is no offence
 LIVE_DOTS_MAX = ENTRIES_PER_NODE_MAX + NODES_MAX  # with the protocol's own: the record, verdicts
 
 _ENTRY_FIELDS = 5

@@ -1,7 +1,7 @@
-"""What can be on the wire: Hypothesis strategies for every message, specimens, and ways to spoil them.
+"""What can be on the wire: strategies for every message, specimens, and ways to spoil them.
 
-`mutate` changes one field of a valid frame and leaves the rest as it was, `scramble` changes bytes without any idea
-of what they mean. Both draw from a `random.Random`, so that a seed says which frame it was.
+`mutate` changes one field of a valid frame and leaves the rest as it was, `scramble` changes bytes
+without any idea of what they mean. Both draw from a `random.Random`: a seed tells a frame again.
 """
 
 import struct
@@ -210,7 +210,7 @@ class _Place:
 
 
 def mutate(frame: bytes, random: Random) -> bytes:
-    """Return a valid frame with one field of it changed: its value, its type, its size or its presence."""
+    """Return a valid frame with one field changed: its value, type, size or presence."""
     if frame[0] < 0x80:
         return _mutate_heartbeat(frame, random)
     while True:
@@ -272,19 +272,24 @@ _BLOBS = (b"", b"x", b"x" * 1_025, b"x" * 4_353, b"x" * 16_385)
 
 def _other(value: Any, random: Random) -> Any:
     """Return another value in the place of this one: of another type, or of another size."""
-    if random.random() < 0.3:
-        return random.choice(_STRANGERS)
-    if type(value) is int:
-        return random.choice((*_INTEGERS, value + 1, max(value - 1, 0), random.getrandbits(63)))
-    if type(value) is str:
-        return random.choice((*_TEXTS, value + value))
-    if type(value) is bytes:
-        return random.choice((*_BLOBS, value + value))
-    if type(value) is list:
-        return _other_list(value, random)
-    if type(value) is dict:
-        return random.choice((dict.fromkeys(range(17), b""), {**value, 9: 9}, {**value, "k": b""}))
-    return random.choice(_STRANGERS)
+    others: tuple[Any, ...] = _STRANGERS
+    if random.random() < 0.7:
+        match value:
+            case bool():
+                others = (not value, int(value))
+            case int():
+                others = (*_INTEGERS, value + 1, max(value - 1, 0), random.getrandbits(63))
+            case str():
+                others = (*_TEXTS, value + value)
+            case bytes():
+                others = (*_BLOBS, value + value)
+            case list():
+                return _other_list(value, random)
+            case dict():
+                others = (dict.fromkeys(range(17), b""), {**value, 9: 9}, {**value, "k": b""})
+            case _:
+                pass
+    return random.choice(others)
 
 
 def _other_list(value: list[Any], random: Random) -> list[Any]:
@@ -293,7 +298,7 @@ def _other_list(value: list[Any], random: Random) -> list[Any]:
         lambda: value[:at],
         lambda: value[:at] + value[at + 1 :],
         lambda: value + value,
-        lambda: value[:at] + [random.choice(_STRANGERS)] + value[at:],
+        lambda: [*value[:at], random.choice(_STRANGERS), *value[at:]],
         lambda: value[::-1],
         lambda: (value * 300)[:300],
     )
