@@ -1,10 +1,11 @@
 """Instances as users see them, and their packed form inside an entry. Pure.
 
-The agent never unpacks what it only passes on: a row of the local API holds the packed bytes, and the client
-library unpacks them into these types. Packed forms are msgpack arrays; fields are only ever appended, and a reader
-takes the fields it knows.
+The agent never unpacks what it only passes on: a row of the local API holds the packed bytes, and
+the client library unpacks them into these types. Packed forms are msgpack arrays; fields are only
+ever appended, and a reader takes the fields it knows.
 
-    body    [address, port | nil, [tag...], {key: value}, state, lifetime, registered_ms, updated_ms, ref, [check...]]
+    body    [address, port | nil, [tag...], {key: value}, state, lifetime, registered_ms,
+             updated_ms, ref, [check...]]
     lifetime ["process", pid] | ["lease", ttl_ms] | ["static"]
     ref     [incarnation, clock] of the first registration; "NODE.INCARNATION.CLOCK" for users
     owner   8 bytes of identity, then [uid, pid | nil, start | nil, exe | nil, unit | nil]
@@ -36,7 +37,7 @@ def rfc3339(ms: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """What ends an instance: `process` (its pid), `lease` (ttl in ms unless renewed) or nothing (`static`)."""
+    """What ends an instance: `process` (pid), `lease` (ttl in ms, renewed) or `static`: nothing."""
 
     kind: str
     pid: int | None = None
@@ -78,7 +79,7 @@ class Lifetime:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who registered an instance, as the kernel told the agent: uid, pid, executable and systemd unit."""
+    """Who registered an instance, as the kernel told the agent: uid, pid, executable, unit."""
 
     uid: int
     pid: int | None = None
@@ -91,7 +92,10 @@ class Owner:
 
 
 def pack_owner(owner: Owner, start: int | None, identity: tuple[Any, ...]) -> bytes:
-    """Pack an owner; `start` is the process's start time in clock ticks, `identity` what makes it the same owner."""
+    """Pack an owner.
+
+    `start` is the process's start time in clock ticks, `identity` what makes it the same owner.
+    """
     digest = hashlib.blake2b(repr(identity).encode(), digest_size=OWNER_IDENTITY_BYTES).digest()
     rest: bytes = msgpack.packb([owner.uid, owner.pid, start, owner.exe, owner.unit])
     return digest + rest
@@ -150,7 +154,9 @@ class Body:
     @classmethod
     def unpack(cls, raw: bytes) -> "Body":
         """Read an entry's bytes."""
-        address, port, tags, meta, state, lifetime, registered, updated, ref, checks = msgpack.unpackb(raw)[:10]
+        address, port, tags, meta, state, lifetime, registered, updated, ref, checks = (
+            msgpack.unpackb(raw)[:10]
+        )
         return cls(
             address,
             port,
@@ -215,13 +221,18 @@ class Instance:
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> "Instance":
-        """Read a row of the local API: [service, id, node, overlay, owner, body]; overlay is "" or a node's state."""
+        """Read a row of the local API: [service, id, node, overlay, owner, body].
+
+        `overlay` is "" or a node's state.
+        """
         service, instance, node, overlay, owner, body = row[:6]
         return cls.of(service, instance, node, overlay, owner, body)
 
     @classmethod
-    def of(cls, service: str, instance: str, node: str, overlay: str, owner: bytes, body: bytes) -> "Instance":
-        """Put an instance together; `overlay` is what a reader sees in place of `passing` and `warning`."""
+    def of(  # noqa: PLR0917 - the order of a row of the local API
+        cls, service: str, instance: str, node: str, overlay: str, owner: bytes, body: bytes
+    ) -> "Instance":
+        """Put an instance together; `overlay` stands in place of `passing` and `warning`."""
         it = Body.unpack(body)
         state = overlay if overlay and it.state in ("passing", "warning") else it.state
         return cls(
@@ -246,7 +257,8 @@ class Instance:
 class Event:
     """One change, as `discoctl watch -o json` shows it.
 
-    `kind` is added, updated, removed, reset or synced. A removal carries the last whole instance in `before`.
+    `kind` is added, updated, removed, reset or synced. A removal carries the last whole instance in
+    `before`.
     """
 
     kind: str
@@ -273,7 +285,10 @@ class Event:
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> "Event":
-        """Read an event of the local API: [kind, at_ms, row | nil, row | nil, cause | nil, actor, token, node]."""
+        """Read an event of the local API.
+
+        [kind, at_ms, row | nil, row | nil, cause | nil, actor, token, node]
+        """
         kind, at, instance, before, cause, actor, token, node = row[:8]
         return cls(
             kind,

@@ -1,10 +1,11 @@
-"""One replica's chain: its history as clock 1, 2, 3 …, held as what is alive now and a ring of the last changes.
+"""One replica's chain: clocks 1, 2, 3 …, held as what is alive now and a ring of the last changes.
 
-Only the agent where an entry was registered ever changes it, so a replica's history is a single sequence of steps.
-Each step takes the next clock and adds an entry version (its *dot* is that clock), removes one, or both. The state at
-clock c is a function of the first c steps; joining two states is taking the longer chain. Hence joins commute,
-associate and repeat without harm, and no tombstones are needed. (Delta-state CRDTs with the causal delta-merging
-condition: Almeida, Shoker, Baquero, "Delta state replicated data types", JPDC 2018.)
+Only the agent where an entry was registered ever changes it, so a replica's history is a single
+sequence of steps. Each step takes the next clock and adds an entry version (its *dot* is that
+clock), removes one, or both. The state at clock c is a function of the first c steps; joining two
+states is taking the longer chain. Hence joins commute, associate and repeat without harm, and no
+tombstones are needed. (Delta-state CRDTs with the causal delta-merging condition: Almeida, Shoker,
+Baquero, "Delta state replicated data types", JPDC 2018.)
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -23,8 +24,9 @@ MEMBER_KEY: Key = (Kind.MEMBER, "", "")
 class Chain:
     """The state of one replica at `clock`, what led to it lately, and what arrived beyond a gap.
 
-    `_dots` and `_born` are parallel, in order of birth; a dead place holds None until the lists are packed. That
-    order is what a scan reads, costs 16 bytes an entry, and makes a lookup by dot a bisection.
+    `_dots` and `_born` are parallel, in order of birth; a dead place holds None until the lists are
+    packed. That order is what a scan reads, costs 16 bytes an entry, and makes a lookup by dot a
+    bisection.
     """
 
     __slots__ = (
@@ -99,7 +101,7 @@ class Chain:
     # ---- the owner's steps
 
     def put(self, entry: Entry, cause: Cause) -> Entry | None:
-        """Add an entry, or replace the one of its key, as the next step; return the one it replaced."""
+        """Add an entry, or replace that of its key, as the next step; return what it replaced."""
         segment = self._ring.open(self.clock)
         before = None
         old = self.dot_of(entry.key)
@@ -127,16 +129,17 @@ class Chain:
         return entry
 
     def deltas_after(self, clock: int) -> list[Delta]:
-        """Return all that this chain did after `clock`, at most a chunk a delta: what its owner pushes."""
+        """Return all that came after `clock`, at most a chunk a delta: what its owner pushes."""
         return self._ring.made_after(clock, self.replica)
 
     # ---- joining
 
     def join(self, delta: Delta) -> "list[Segment] | None":
-        """Merge a delta and what the tail holds after it; return what really changed, or None if there is a gap.
+        """Merge a delta, then the tail; return what really changed, or None if there is a gap.
 
-        It joins iff since <= our clock < until. Held dots in (since, our clock] that it does not name are gone, held
-        dots that it says were removed are gone, named dots above our clock are new. A delta beyond a gap is kept.
+        It joins iff since <= our clock < until. Held dots in (since, our clock] that it does not
+        name are gone, held dots that it says were removed are gone, named dots above our clock are
+        new. A delta beyond a gap is kept.
         """
         if delta.until <= self.clock:
             return []
@@ -169,7 +172,7 @@ class Chain:
         return segment
 
     def _apply(self, segment: Segment, new: "Iterator[tuple[int, Entry, Cause | None]]") -> None:
-        """Carry out a segment: what is gone goes, what is new comes, and the ring remembers both."""
+        """Carry out a segment: what is gone goes, what is new comes; the ring remembers both."""
         for dot in segment.gone:
             self._remove(dot)
         for dot, entry, cause in new:
@@ -202,11 +205,11 @@ class Chain:
     # ---- serving others
 
     def delta_since(self, clock: int) -> Delta | None:
-        """Return the net change after `clock`, as much as fits into one chunk; None where the ring does not reach."""
+        """Return the net change after `clock`, a chunk at most; None where the ring ends."""
         return self._ring.since(clock, self.replica)
 
     def page(self, after: int) -> Page:
-        """Return the entries born after dot `after`, as many as fit; the last page names all that is alive."""
+        """Return the entries born after dot `after` that fit; the last page names all alive."""
         entries: dict[int, Entry] = {}
         weight = 0
         place = bisect_right(self._dots, after)
@@ -238,7 +241,7 @@ class Chain:
     # ---- a finished scan
 
     def install(self, clock: int, entries: Mapping[int, Entry]) -> list[Segment]:
-        """Take the state that a finished scan read at `clock`, then join the tail; return what really changed.
+        """Take the state that a finished scan read, then join the tail; return what really changed.
 
         Nothing happens unless it is ahead of us. `entries` holds exactly what is alive at `clock`.
         """

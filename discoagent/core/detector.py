@@ -1,8 +1,9 @@
 """Silence, and what follows from it: alive -> suspect -> down, and back.
 
-Silence runs on a *witnessed* clock: it advances by at most two ticks at each call, so the time in which this agent
-itself did not run counts for nobody's silence. After a pause longer than a heartbeat every peer starts anew, since
-what they said meanwhile may still lie unread. (Lifeguard: Dadgar, Phillips, Currey, DSN 2018, on local health.)
+Silence runs on a *witnessed* clock: it advances by at most two ticks at each call, so the time in
+which this agent itself did not run counts for nobody's silence. After a pause longer than a
+heartbeat every peer starts anew, since what they said meanwhile may still lie unread. (Lifeguard:
+Dadgar, Phillips, Currey, DSN 2018, on local health.)
 
 A sign of life is a beat of this incarnation that was not known before; nothing else is.
 """
@@ -26,7 +27,7 @@ class WitnessedClock:
         self.now = now
 
     def witness(self, now: float) -> float:
-        """Advance by the time since the last call, two ticks at most; return the gap that was skipped."""
+        """Advance by the time since the last call, two ticks at most; return that time whole."""
         gap = max(0.0, now - self._last)
         self._last = now
         self.now += min(gap, 2 * TICK)

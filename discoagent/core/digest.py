@@ -1,7 +1,7 @@
 """Fixed-size hashes of sets, kept in O(1): equal sets, equal digests; one XOR a change.
 
-A digest is compared between agents that trust each other, so 64 bits of a good mixer suffice: a chance collision costs
-one delayed repair, and the next change ends it.
+A digest is compared between agents that trust each other, so 64 bits of a good mixer suffice: a
+chance collision costs one delayed repair, and the next change ends it.
 """
 
 from hashlib import blake2b
@@ -15,7 +15,7 @@ def name_hash(name: str) -> int:
 
 
 def mix(value: int) -> int:
-    """Spread a number over 64 bits (the finalizer of splitmix64: Steele, Lea, Flood, OOPSLA 2014)."""
+    """Spread a number over 64 bits (splitmix64's finalizer: Steele, Lea, Flood, OOPSLA 2014)."""
     value = (value + 0x9E3779B97F4A7C15) & _MASK
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
@@ -23,7 +23,7 @@ def mix(value: int) -> int:
 
 
 class Digests:
-    """The set digest over (node, incarnation) and the vector digest over (node, incarnation, clock)."""
+    """The set digest over (node, incarnation), and the vector digest over their clocks too."""
 
     __slots__ = ("_parts", "set", "vector")
 

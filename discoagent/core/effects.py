@@ -1,4 +1,4 @@
-"""What the replica asks the shell to do. Values, so that tests are equalities and the agent logs each one once."""
+"""What the replica asks of the shell: values, so tests are equalities and each is logged once."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -39,7 +39,7 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Redial:
-    """Make both connections anew: this peer was silent for so long that the old ones may be deaf."""
+    """Make both connections anew: this peer was silent so long that the old ones may be deaf."""
 
     endpoint: str
 
@@ -99,7 +99,7 @@ class StateChanged:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A Hello came to nothing: by us (`by_us`) or by the peer. For the log, and for `discoctl join`."""
+    """A Hello came to nothing, by us (`by_us`) or by the peer: for the log and `discoctl join`."""
 
     kind: RefusalKind
     endpoint: str
@@ -119,9 +119,9 @@ class Greeted:
 
 @dataclass(frozen=True, slots=True)
 class Outranked:
-    """The cluster remembers a higher incarnation of this very node, which nobody else is: a clock was set back.
+    """The cluster remembers a higher incarnation of this very node, which nobody else is.
 
-    The shell takes an incarnation above it and starts the chain anew.
+    A clock was set back. The shell takes an incarnation above it and starts the chain anew.
     """
 
     incarnation: int

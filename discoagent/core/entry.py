@@ -1,7 +1,8 @@
 """What is replicated: entries, who made them, and why they changed.
 
-An entry's body is opaque to the protocol (packed bytes), so a table of 100,000 entries is 100,000 small objects
-and not a million. Two bodies are the protocol's own: a node's `MemberRecord` and the verdict `forgotten`.
+An entry's body is opaque to the protocol (packed bytes), so a table of 100,000 entries is 100,000
+small objects and not a million. Two bodies are the protocol's own: a node's `MemberRecord` and the
+verdict `forgotten`.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ OWNER_IDENTITY_BYTES = 8
 
 
 class Kind(IntEnum):
-    """The spaces in which an entry's name lives. Only SERVICE and PRESENCE are ever shown to users."""
+    """The spaces in which an entry's name lives. Users are shown SERVICE and PRESENCE alone."""
 
     MEMBER = 0
     SERVICE = 1
@@ -35,9 +36,10 @@ class ReplicaId(NamedTuple):
 class MemberRecord:
     """What a node says of itself: the first step of its chain.
 
-    `endpoint` is where peers reach its ROUTER (`host:port`, IPv6 in brackets); its PUB is on the next port.
-    `settled`: every entry that outlived the former life is in the chain by now, so nothing else is to be held.
-    `boot` names the host's boot: entries of processes of an earlier boot cannot live.
+    `endpoint` is where peers reach its ROUTER (`host:port`, IPv6 in brackets); its PUB is on the
+    next port. `settled`: every entry that outlived the former life is in the chain by now, so
+    nothing else is to be held. `boot` names the host's boot: entries of processes of an earlier
+    boot cannot live.
     """
 
     endpoint: str
@@ -53,9 +55,10 @@ class MemberRecord:
 class Entry:
     """One version of one registration.
 
-    `name` and `id` are the service and instance (or topic and key); together with `kind` they are the *key* within
-    the node. `owner` is opaque but for its first `OWNER_IDENTITY_BYTES`, which are equal exactly if the same
-    process (or user, for entries without one) owns both entries. `body` holds all the rest.
+    `name` and `id` are the service and instance (or topic and key); together with `kind` they are
+    the *key* within the node. `owner` is opaque but for its first `OWNER_IDENTITY_BYTES`, which are
+    equal exactly if the same process (or user, for entries without one) owns both entries. `body`
+    holds all the rest.
     """
 
     kind: Kind
@@ -83,7 +86,7 @@ Key = tuple[Kind, str, str]
 
 
 class Cause(NamedTuple):
-    """Why a step was made: the word users read, the packed actor (b"" if none), wall-clock milliseconds."""
+    """Why a step was made: the word users read, the packed actor (b"" if none), wall-clock ms."""
 
     word: str
     actor: bytes
@@ -91,7 +94,7 @@ class Cause(NamedTuple):
 
 
 class CauseWord:
-    """The causes of the contract, as users read them. `exit` may be followed by `:CODE` or `:SIGNAL`."""
+    """The causes of the contract, as users read them. `:CODE` or `:SIGNAL` may follow `exit`."""
 
     REGISTERED = "registered"
     UPDATED = "updated"

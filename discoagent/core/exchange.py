@@ -1,9 +1,10 @@
 """Anti-entropy: digests in heartbeats tell that two views differ; one exchange tells in what.
 
-An exchange is due if a peer's set digest differs from ours for three of its heartbeats, or if the set digests are
-equal, the vector digests differ, and both stood still for three. (While clocks move, vectors always differ somewhere:
-a rule without standing still exchanges all the time under load.) The odd one out asks first. While exchanges change
-nothing, the next one with that peer waits longer and longer.
+An exchange is due if a peer's set digest differs from ours for three of its heartbeats, or if the
+set digests are equal, the vector digests differ, and both stood still for three. (While clocks
+move, vectors always differ somewhere: a rule without standing still exchanges all the time under
+load.) The odd one out asks first. While exchanges change nothing, the next one with that peer waits
+longer and longer.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""First contact: whoever learns of a node says Hello to it, at once but paced; who is greeted pushes before it answers."""
+"""First contact: whoever learns of a node says Hello to it, at once but paced.
+
+Who is greeted counts the greeter among those it pushes to before it answers.
+"""
 
 from collections import deque
 from collections.abc import Iterable
@@ -207,7 +210,7 @@ class Greeter:
     def acquainted(
         self, told: Acquaintance, asked: float, now: float
     ) -> tuple[Peer | None, list[Effect]]:
-        """Take in one node that another tells of; `asked` is when the question was put, which dates the age."""
+        """Take in a node that another tells of; `asked`, when the question went, dates the age."""
         members = self._members
         if told.replica.node == members.id.node:
             return None, self._former_self(told)

@@ -1,7 +1,7 @@
 """A limit on everything, in one place, with the relations between them asserted.
 
-Each limit's overflow has a stated outcome: `wire.py` refuses a message, `replica.py` drops and counts, the local
-API answers with the field and the bound.
+Each limit's overflow has a stated outcome: `wire.py` refuses a message, `replica.py` drops and
+counts, the local API answers with the field and the bound.
 """
 
 NAME_BYTES_MAX = 128

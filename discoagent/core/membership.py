@@ -125,10 +125,10 @@ class Membership:
     def learn(
         self, replica: ReplicaId, endpoint: str, sign: float, now: float, *, direct: bool
     ) -> tuple[Peer | None, list[Effect]]:
-        """Take in that this life exists, with a sign of life at `sign`; None if it is not to be believed.
+        """Take in that this life exists, with a sign of life at `sign`; None if it is not believed.
 
-        A newer life than the one we know begins the handover. An older one, and a forgotten one told of by
-        others, is not believed.
+        A newer life than the one we know begins the handover. An older one, and a forgotten one
+        told of by others, is not believed.
         """
         peer = self.peers.get(replica.node)
         if peer is None:
@@ -149,10 +149,9 @@ class Membership:
         self, replica: ReplicaId, endpoint: str, sign: float, now: float, *, direct: bool
     ) -> tuple[Peer | None, list[Effect]]:
         grave = self.graves.get(replica.node)
-        if grave is not None and replica.incarnation <= grave.incarnation:
-            if not direct or replica.incarnation < grave.incarnation or grave.closed:
-                self.counters["grave"] += 1
-                return None, []
+        if grave is not None and _bans(grave, replica, direct=direct):
+            self.counters["grave"] += 1
+            return None, []
         if len(self.peers) >= NODES_MAX:
             self.counters["too-many-nodes"] += 1
             return None, []
@@ -198,7 +197,7 @@ class Membership:
     # ---- states
 
     def set_state(self, peer: Peer, state: NodeState, evidence: str, now: float) -> list[Effect]:
-        """Change a peer's state; whoever is not present any more stops being counted and pushed to."""
+        """Change a peer's state; who is not present any more is no longer counted or pushed to."""
         peer.evidence = evidence
         if state is peer.state:
             return []
@@ -261,7 +260,7 @@ class Membership:
     # ---- telling
 
     def acquaintances(self, now: float, but: str) -> tuple[Acquaintance, ...]:
-        """Return whom we hold present, with ages, for `but` (who knows itself best, unless it is mistaken)."""
+        """Return whom we hold present, with ages, for `but`, who knows itself best."""
         told = []
         for peer in self.peers.values():
             age = max(0, round(min(now - peer.sign, 1e9) * 1000))
@@ -318,6 +317,13 @@ class Membership:
         for peer in self.peers.values():
             assert peer.replica == peer.node.chain.replica
             assert peer.node.hidden == (peer.state in (NodeState.DOWN, NodeState.LEFT))
+
+
+def _bans(grave: Grave, replica: ReplicaId, *, direct: bool) -> bool:
+    """Does the grave keep this life from coming back? Its own word raises it, unless closed."""
+    if replica.incarnation > grave.incarnation:
+        return False
+    return not direct or replica.incarnation < grave.incarnation or grave.closed
 
 
 def emit(events: Iterable[Event]) -> list[Effect]:

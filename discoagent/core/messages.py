@@ -1,7 +1,8 @@
 """Wire version 1 as values. `wire.py` turns them into bytes and back, bounded and validated.
 
-Every message but the heartbeat travels DEALER -> ROUTER; its envelope names the sender's replica. A question's
-answer goes back over the connection on which the question came. The heartbeat alone is broadcast PUB -> SUB.
+Every message but the heartbeat travels DEALER -> ROUTER; its envelope names the sender's replica. A
+question's answer goes back over the connection on which the question came. The heartbeat alone is
+broadcast PUB -> SUB.
 """
 
 from collections.abc import Mapping
@@ -13,11 +14,12 @@ from discoagent.core.entry import Cause, Entry, ReplicaId
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """PUB, every heartbeat interval. The same size whatever the cluster's, for names travel as 8-byte hashes.
+    """PUB, every heartbeat interval. The same size in any cluster: names travel as 8-byte hashes.
 
-    `beat` counts the heartbeats of this incarnation: one not heard before is the only sign of life there is.
-    `clock` is the sender's own; `chain_hash` the digest of its live dots at that clock. `set_digest` covers
-    (node, incarnation) of itself and all that it holds alive, suspect or restarting; `vector_digest` their clocks too.
+    `beat` counts the heartbeats of this incarnation: one not heard before is the only sign of life
+    there is. `clock` is the sender's own; `chain_hash` the digest of its live dots at that clock.
+    `set_digest` covers (node, incarnation) of itself and all that it holds alive, suspect or
+    restarting; `vector_digest` their clocks too.
     """
 
     node_hash: int
@@ -34,8 +36,9 @@ class Heartbeat:
 class Delta:
     """The net change of one replica between two clocks: what was done in (since, until].
 
-    `added` names every dot of that range that is alive at `until`; `removed` the dots of before that went, with why.
-    A snapshot starts at 0. An added entry's cause is None where the sender no longer knows it.
+    `added` names every dot of that range that is alive at `until`; `removed` the dots of before
+    that went, with why. A snapshot starts at 0. An added entry's cause is None where the sender no
+    longer knows it.
     """
 
     replica: ReplicaId
@@ -71,7 +74,8 @@ class Farewell:
 class Hello:
     """The first word to a node, by whoever learns of it. The answer is a `Welcome` or a `Refusal`.
 
-    Every question has a number that its answer repeats, so a late answer is never dated by a later question.
+    Every question has a number that its answer repeats, so a late answer is never dated by a later
+    question.
     """
 
     number: int
@@ -92,7 +96,7 @@ class Standing(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Acquaintance:
-    """One node as told by another: `age_ms` since the teller had a sign of life of it, when it answered."""
+    """One node as told by another: `age_ms` since the teller had a sign of life, as it answers."""
 
     replica: ReplicaId
     endpoint: str
@@ -103,7 +107,7 @@ class Acquaintance:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The answer to a Hello: the greeted one counts the greeter among its peers from before it sent this."""
+    """The answer to a Hello: the sender has counted the greeter among its peers before this."""
 
     number: int
     cluster: str
@@ -124,7 +128,7 @@ class RefusalKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The other answer to a Hello. `cluster` is the refuser's, `text` a sentence for an operator."""
+    """The other answer to a Hello: `cluster` is the refuser's, `text` a sentence for operators."""
 
     number: int
     kind: RefusalKind
@@ -152,8 +156,9 @@ class DigestReply:
 class Want:
     """One chain of a `SyncRequest`: send me what came after `since`.
 
-    Where the server's ring does not reach back it scans in order of birth: `after` is the last dot that the asker's
-    assembly holds, `floor` the highest clock that any page of it was read at (0, 0: from the start).
+    Where the server's ring does not reach back it scans in order of birth: `after` is the last dot
+    that the asker's assembly holds, `floor` the highest clock that any page of it was read at (0,
+    0: from the start).
     """
 
     replica: ReplicaId
@@ -174,8 +179,8 @@ class SyncRequest:
 class Page:
     """One page of a scan: entries born after dot `after`, read at `clock`, in order of birth.
 
-    The last page's `live` names every live dot of the chain at `clock` as ascending (first, count) runs: what an
-    assembly holds and this does not name is gone. In all other pages `live` is None.
+    The last page's `live` names every live dot of the chain at `clock` as ascending (first, count)
+    runs: what an assembly holds and this does not name is gone. In all other pages `live` is None.
     """
 
     replica: ReplicaId
@@ -222,8 +227,9 @@ Message = (
 class Envelope:
     """A decoded message, who sent it, and the extensions this version passes by.
 
-    `sender` is None for a heartbeat, which names its node by hash. Extension keys are small integers, values bytes:
-    what a later version adds (signatures, acknowledgements) travels there, and older agents ignore it.
+    `sender` is None for a heartbeat, which names its node by hash. Extension keys are small
+    integers, values bytes: what a later version adds (signatures, acknowledgements) travels there,
+    and older agents ignore it.
     """
 
     message: Message

@@ -1,4 +1,4 @@
-"""One node over its lives: the chain of the present one, and what is still shown of the former (the handover)."""
+"""One node over its lives: the present one's chain, and what is still shown of the former one."""
 
 from collections.abc import Iterator
 
@@ -13,10 +13,10 @@ SHOWN_KINDS = (Kind.SERVICE, Kind.PRESENCE)
 class Node:
     """What one replica holds of one node.
 
-    *Shown* is the chain's entries, plus `held` entries of the former life whose key the present chain has not had.
-    `held` is None outside a handover. It ends when the present life is settled, when the node is hidden, or
-    `restart_grace` after `handed_over`, the first handover since a settled life: an agent that crashes again and
-    again must not hold what is dead.
+    *Shown* is the chain's entries, plus `held` entries of the former life whose key the present
+    chain has not had. `held` is None outside a handover. It ends when the present life is settled,
+    when the node is hidden, or `restart_grace` after `handed_over`, the first handover since a
+    settled life: an agent that crashes again and again must not hold what is dead.
     """
 
     __slots__ = (

@@ -1,6 +1,7 @@
 """All nodes and the index of what is shown of them; every change of what is shown is an event.
 
-The index is kept per step, so applying a delta costs what the delta holds, whatever the table's size.
+The index is kept per step, so applying a delta costs what the delta holds, whatever the table's
+size.
 """
 
 from collections.abc import Collection, Iterator
@@ -38,7 +39,7 @@ class Presence:
     def lookup(
         self, kind: Kind, names: Collection[str], node: str | None
     ) -> Iterator[tuple[str, Entry]]:
-        """Yield (node, entry) of what is shown, sorted by name, id and node; no names: all of them."""
+        """Yield (node, entry) of what is shown, sorted by name, id, node; no names: all of them."""
         for name in sorted(set(names)) if names else self.groups(kind):
             group = (kind, name)
             found = [
@@ -87,7 +88,7 @@ class Presence:
         return []
 
     def applied(self, node: Node, segments: list[Segment]) -> list[Event]:
-        """Show what joins really did to the node's chain; ends the handover where the chain says so."""
+        """Show what joins really did to the node's chain; end the handover where it says so."""
         events: list[Event] = []
         for segment in segments:
             if not node.hidden:
@@ -197,7 +198,7 @@ def _changed(
 
 
 def _resumed(node: Node, entry: Entry, before: Entry, cause: Cause | None) -> list[Event]:
-    """Return what a former life's entry and the present one's of that key differ in; equal: nothing happened."""
+    """Return how a former life's entry and the present one's of a key differ; equal: no event."""
     if entry == before:
         return []
     word = CauseWord.UPDATED if entry.same_owner(before) else CauseWord.REPLACED

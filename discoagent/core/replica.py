@@ -1,8 +1,8 @@
-"""The replica: verbs go in with the time, effects come out as values. The only class that the shell drives.
+"""The replica, the only class that the shell drives: verbs and time in, effects out as values.
 
-Journeys: register -> delta -> remote join -> watcher is `put`, `flush`, `receive`, `Emit`. A newcomer's is
-`seeds`, `receive` (hello, welcome, chunks), `ready`. A lost delta's is `receive` (gap), `sync`. A dead host's is
-`tick` (detector), `Emit`.
+Journeys: register -> delta -> remote join -> watcher is `put`, `flush`, `receive`, `Emit`. A
+newcomer's is `seeds`, `receive` (hello, welcome, chunks), `ready`. A lost delta's is `receive`
+(gap), `sync`. A dead host's is `tick` (detector), `Emit`.
 """
 
 from collections import Counter
@@ -44,9 +44,10 @@ HASH_DIFFERS_MAX = 2  # heartbeats at our clock with another hash, before the ch
 
 
 class Replica:
-    """One life of this node's agent: its own chain, its replicas of all others, and the protocol between them.
+    """One life of this node's agent: its own chain, those of all others, and the protocol.
 
-    `now` is seconds on a monotonic clock of the shell's. Every verb returns the effects to run, in order.
+    `now` is seconds on a monotonic clock of the shell's. Every verb returns the effects to run, in
+    order.
     """
 
     def __init__(
@@ -139,7 +140,7 @@ class Replica:
         return self.update_record(settled, cause, now)
 
     def flush(self, now: float) -> list[Effect]:
-        """Push all steps since the last flush to every peer; called once at the end of a turn of the loop."""
+        """Push all steps since the last flush to every peer; called at the end of a loop's turn."""
         self._clock.witness(now)
         if self._pushed == self.own.clock:
             return []
@@ -169,7 +170,7 @@ class Replica:
         return self._greeter.greet(endpoints, self._clock.now)
 
     def join(self, endpoint: str, now: float) -> list[Effect]:
-        """Greet one endpoint even if it is known; the answer is a `Greeted` or a `Refused` effect."""
+        """Greet one endpoint even if it is known; the outcome is `Greeted` or `Refused`."""
         self._clock.witness(now)
         return self._greeter.again(endpoint, self._clock.now)
 
@@ -186,7 +187,9 @@ class Replica:
             return []
         return self._dispatch(message, sender, self._clock.now)
 
-    def _dispatch(self, message: Message, sender: ReplicaId, now: float) -> list[Effect]:
+    def _dispatch(  # noqa: C901, PLR0911 - one flat case a message kind, told complete by mypy
+        self, message: Message, sender: ReplicaId, now: float
+    ) -> list[Effect]:
         match message:
             case DeltaMessage():
                 return self._delta(message.delta, sender, now)
@@ -234,7 +237,7 @@ class Replica:
         return self._greeter.greets(peer.endpoint)
 
     def _compare(self, peer: Peer, heartbeat: Heartbeat, now: float) -> list[Effect]:
-        """Fetch a chain anew whose dots are not its owner's at the same clock: ours cannot be right."""
+        """Fetch a chain anew whose dots are not its owner's at the same clock: ours is wrong."""
         if heartbeat.chain_hash == peer.node.chain.hash:
             peer.hash_differs = 0
             return []

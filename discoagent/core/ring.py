@@ -1,4 +1,4 @@
-"""A chain's ring: what its last changes really did, as contiguous segments. It serves pushes, repair and history."""
+"""A chain's ring: what its last changes really did, for pushes, repair and history."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -26,7 +26,8 @@ def weight_of(entry: Entry) -> int:
 class Segment:
     """What really happened to a chain between two clocks.
 
-    `added` names every dot of (before, until] that is alive at `until`, `gone` what died in it, whole.
+    `added` names every dot of (before, until] that is alive at `until`, `gone` what died in it,
+    whole.
     """
 
     before: int
@@ -44,8 +45,8 @@ class Segment:
 class Ring:
     """Contiguous segments, oldest first.
 
-    At least `RING_SEGMENTS_MIN` segments and `RING_STEPS_MIN` steps are kept, unless they weigh more than
-    `RING_BYTES_MAX`; what falls out is repaired by a scan.
+    At least `RING_SEGMENTS_MIN` segments and `RING_STEPS_MIN` steps are kept, unless they weigh
+    more than `RING_BYTES_MAX`; what falls out is repaired by a scan.
     """
 
     __slots__ = ("_segments", "_steps", "_weight")
@@ -59,7 +60,7 @@ class Ring:
         return len(self._segments)
 
     def open(self, clock: int) -> Segment:
-        """Return the segment that the owner's next step belongs to; what it adds is told by `grow`."""
+        """Return the segment that the owner's next step belongs to; `grow` tells what it adds."""
         if not self._segments or self._segments[-1].full:
             self.push(Segment(clock, clock))
         return self._segments[-1]
@@ -88,7 +89,7 @@ class Ring:
         self._steps = self._weight = 0
 
     def made_after(self, clock: int, replica: ReplicaId) -> list[Delta]:
-        """Return what came after `clock`, one delta a segment, and begin a new segment: the owner's push."""
+        """Return what came after `clock`, a delta a segment, and begin a new segment: the push."""
         made: list[Delta] = []
         for segment in reversed(self._segments):
             if segment.before < clock:
@@ -101,7 +102,7 @@ class Ring:
         return made[::-1]
 
     def since(self, clock: int, replica: ReplicaId) -> Delta | None:
-        """Return the net change after `clock`, as much as fits into one chunk; None where this does not reach."""
+        """Return the net change after `clock`, a chunk at most; None where this does not reach."""
         if (
             not self._segments
             or self._segments[0].before > clock
@@ -132,7 +133,7 @@ class Ring:
 
 
 def _net(segments: list[Segment], replica: ReplicaId, clock: int) -> Delta:
-    """Return the net change of contiguous segments for a reader at `clock`, before or within the first of them."""
+    """Return the net change of contiguous segments for a reader at `clock`, not after the first."""
     added: dict[int, tuple[Entry, Cause | None]] = {}
     removed: dict[int, Cause] = {}
     for segment in segments:

@@ -1,9 +1,9 @@
-"""Pull sync: who is behind asks, the asked keeps no state; broken transfers are continued by any holder.
+"""Pull sync: who is behind asks, who is asked keeps no state, any holder continues for another.
 
-A chain is served as a net delta where the server's ring reaches back to the asker, else as a *scan in order of
-birth*: pages of entries, each with the clock at which it was read; the last page names all that is alive. The asker
-assembles pages aside and installs them in one go, so neither a busy owner nor a server that vanishes is an obstacle,
-and nobody ever sees half of a table.
+A chain is served as a net delta where the server's ring reaches back to the asker, else as a *scan
+in order of birth*: pages of entries, each with the clock at which it was read; the last page names
+all that is alive. The asker assembles pages aside and installs them in one go, so neither a busy
+owner nor a server that vanishes is an obstacle, and nobody ever sees half of a table.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ STRUCK_OUT_PAUSE = 1.0  # nobody could serve it: begin anew after this
 
 @dataclass(slots=True)
 class Assembly:
-    """The pages of an unfinished scan: entries by dot, the last dot, the highest clock of any page."""
+    """The pages of an unfinished scan: entries by dot, the last dot, the highest page's clock."""
 
     replica: ReplicaId
     after: int = 0
@@ -42,7 +42,7 @@ class Assembly:
     entries: dict[int, Entry] = field(default_factory=dict)
 
     def accept(self, page: Page) -> bool:
-        """Take a page that continues this scan and was not read at an older clock; say whether it did."""
+        """Take a page that continues this scan, read at no older clock; say whether it did."""
         if page.replica != self.replica or page.after != self.after or page.clock < self.floor:
             return False
         if not page.entries and page.live is None:
@@ -111,7 +111,7 @@ class Sync:
     def behind(
         self, peer: Peer, clock: int, holder: str, now: float, patience: float = 0.0
     ) -> None:
-        """Take in that `holder` has this peer's chain up to `clock`; ask for it after `patience` seconds."""
+        """Take in that `holder` has this peer's chain to `clock`; ask after `patience` seconds."""
         if clock <= peer.node.chain.clock or peer.state not in PRESENT:
             return
         lack = self._lacks.get(peer.replica.node)
@@ -133,8 +133,10 @@ class Sync:
                     by_server.setdefault(server, []).append(name)
         effects: list[Effect] = []
         for server, names in by_server.items():
-            for first in range(0, len(names), CHAINS_PER_REQUEST):
-                effects.append(self._ask(server, names[first : first + CHAINS_PER_REQUEST], now))
+            effects += [
+                self._ask(server, names[first : first + CHAINS_PER_REQUEST], now)
+                for first in range(0, len(names), CHAINS_PER_REQUEST)
+            ]
         return effects
 
     def _still_lacks(self, name: str, lack: Lack) -> bool:
@@ -258,7 +260,7 @@ class Sync:
     # ---- serving
 
     def serve(self, request: SyncRequest, sender: ReplicaId) -> list[Effect]:
-        """Answer with at most `CHUNKS_PER_REQUEST` chunks, each about as large as a message should be."""
+        """Answer with `CHUNKS_PER_REQUEST` chunks at most, each as large as a message should be."""
         chunks: list[list[Part]] = [[]]
         weight = 0
         for part in self._parts(request, sender):

@@ -27,8 +27,8 @@ class Timing:
             found.append("timing.suspect_after must be at least 2 x timing.heartbeat_interval")
         if self.down_after < self.suspect_after + self.heartbeat_interval + CONNECT_TIMEOUT:
             found.append(
-                "timing.down_after must be at least timing.suspect_after + timing.heartbeat_interval + 1s, "
-                "the time a connect may take"
+                "timing.down_after must be at least timing.suspect_after + "
+                "timing.heartbeat_interval + 1s, the time a connect may take"
             )
         if self.restart_grace != 0 and self.restart_grace <= self.down_after:
             found.append("timing.restart_grace must be 0 or more than timing.down_after")
