@@ -250,7 +250,7 @@ class Transport:
             envelope = decode(frame.buffer[skip:])
             _check_place(envelope, role, name)
         except WireError as error:
-            self._refuse(role, peer or str(frame.get("Peer-Address")), error)
+            self._refuse(role, peer or _address(frame), error)
         else:
             self.on_envelope(envelope)
         return size
@@ -268,6 +268,14 @@ class Transport:
         return Monitor(
             self._context, socket, HANDSHAKE_FAILED, lambda _: self._count(role, "handshake")
         )
+
+
+def _address(frame: zmq.Frame) -> str:
+    """Return the address of whoever sent the frame, without the port."""
+    try:
+        return str(frame.get("Peer-Address"))
+    except zmq.ZMQError:  # libzmq knows none of who does not begin as ZMTP 2 or later does
+        return "unknown"
 
 
 def _refuse_more(first: zmq.Frame, socket: "zmq.Socket[bytes]") -> None:
