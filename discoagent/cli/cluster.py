@@ -1,0 +1,133 @@
+"""The agent and its peers: `members status join leave ping version`."""
+
+import platform
+from importlib import import_module
+from typing import Any
+
+import click
+
+from discoagent import __version__, api
+from discoagent.cli import output, views
+from discoagent.cli.command import Duration, Session, finish, verb
+from discoagent.cli.views import JOINS, MEMBERS
+from discoagent.errors import DiscoError, Refused, TimeoutExpired
+
+FOR_EVER = -1.0
+
+
+@verb("members", example="discoctl members\ndiscoctl members -o wide")
+def members(session: Session) -> int:
+    """Show the nodes of the cluster, this one included, and the state in which this agent sees
+    each."""
+    printer = session.printer(output.NAMED)
+    with session.disco() as disco:
+        printer.many(disco.members(), MEMBERS)
+        return finish(printer, disco)
+
+
+class Patience(Duration):
+    """The value of a flag that may stand alone."""
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return what stands for the value in `--help`."""
+        return "[DURATION]"
+
+
+@verb("status", example="discoctl status\ndiscoctl status --wait-ready 10s && start-my-service")
+@click.option(
+    "--wait-ready",
+    type=Patience(),
+    is_flag=False,
+    flag_value=FOR_EVER,
+    help="Answer once the agent is ready; 1 if it is not within the time. Alone: wait for ever.",
+)
+def status(session: Session, wait_ready: float | None) -> int:
+    """Show how the agent on this host is: ready or not, its peers, its addresses."""
+    printer = session.printer(output.COMMON)
+    with session.disco() as disco:
+        if wait_ready is None:
+            found, code = disco.status(), 0
+        else:
+            found, code = _ready(session, disco, wait_ready)
+    printer.value(found, views.status_lines(found), "ready" if found["ready"] else "not ready")
+    return code
+
+
+def _ready(session: Session, disco: Any, patience: float) -> tuple[dict[str, Any], int]:
+    """Wait until the agent is ready, but no longer than `patience` (1) or `--timeout` (an
+    error)."""
+    bound = session.timeout
+    first = min(x for x in (patience, bound, float("inf")) if x is not None and x != FOR_EVER)
+    found: dict[str, Any] = disco.status(ready=first)
+    if found["ready"]:
+        return found, 0
+    if bound is not None and bound == first and bound != patience:
+        raise TimeoutExpired(f"the agent was not ready within {bound:g} s")
+    return found, 1
+
+
+@verb("join", example="discoctl join 10.0.0.1:7800 seeds.internal:7800")
+@click.argument("addresses", nargs=-1, required=True, metavar="HOST:PORT...")
+def join(session: Session, addresses: tuple[str, ...]) -> int:
+    """Let the agent greet other agents, and with them all that they know.
+
+    0 when all were reached, 5 some, 1 none, 4 when one refused.
+    """
+    printer = session.printer(output.NAMED)
+    with session.disco() as disco:
+        results = disco.join(list(addresses))
+    printer.many([{key: it[key] for key in ("address", "ok", "error")} for it in results], JOINS)
+    reached = sum(1 for it in results if it["ok"])
+    if any(it.get("code") == Refused.code for it in results):
+        return Refused.code
+    if reached == len(results):
+        return 0
+    return 5 if reached else 1
+
+
+@verb("leave", example="discoctl leave")
+def leave(session: Session) -> int:
+    """Let this node leave the cluster, and its agent end: its instances are gone everywhere at
+    once."""
+    printer = session.printer(output.COMMON)
+    with session.disco() as disco:
+        node = disco.hello().node
+        disco.leave()
+    printer.value({"node": node, "left": True}, [("", f"{node} has left")], "left")
+    return 0
+
+
+@verb("ping", example="discoctl ping")
+def ping(session: Session) -> int:
+    """Ask the agent for a sign of life: its node, and how long the answer took."""
+    printer = session.printer(output.COMMON)
+    with session.disco() as disco:
+        answer = disco.ping()
+    printer.value(answer, [("", f"{answer['node']} answers in {answer['ms']:.2f} ms")], "ok")
+    return 0
+
+
+@verb("version", example="discoctl version -o json")
+def version(session: Session) -> int:
+    """Show the versions of discoctl, its libraries and protocols, and of the agent if it is
+    there."""
+    printer = session.printer(output.COMMON)
+    agent = None
+    try:
+        with session.disco() as disco:
+            agent = disco.hello().version
+    except DiscoError:
+        pass
+    # Only asked for their versions; nothing here speaks ZeroMQ or the wire.
+    zmq, wire = import_module("zmq"), import_module("discoagent.wire")
+    found = {
+        "version": __version__,
+        "wire": wire.WIRE_VERSION,
+        "api": api.API_VERSION,
+        "python": platform.python_version(),
+        "zmq": zmq.zmq_version(),
+        "pyzmq": zmq.pyzmq_version(),
+        "agent": agent,
+    }
+    printer.value(found, views.version_lines(found), "ready" if agent else "")
+    return 0

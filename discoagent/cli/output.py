@@ -1,0 +1,224 @@
+"""The only place that writes to standard output: every format of `-o`, and colour.
+
+Data goes to stdout through a `Printer`; talk goes to stderr through `talk`. A stream's lines are
+flushed one by one. Writing to a closed pipe raises BrokenPipeError, which `main` ends on without a
+word.
+"""
+
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO, TypeVar
+
+import click
+
+from discoagent.cli import views
+from discoagent.cli.views import COLOURS, DOT, View
+from discoagent.errors import DiscoError
+from discoagent.instance import Event, Instance, Json
+
+T = TypeVar("T")
+COMMON = ("table", "wide", "json", "jsonl")
+NAMED = (*COMMON, "name")
+INSTANCE = (*NAMED, "env")
+RESOLVE = ("host:port", "url", *INSTANCE)
+EVERY = RESOLVE
+
+
+class Printer:
+    """Writes values in one format. `quiet` writes nothing; `headers` are the titles of tables."""
+
+    def __init__(
+        self,
+        format: str,  # noqa: A002  (the contract's word)
+        *,
+        headers: bool = True,
+        quiet: bool = False,
+        colour: bool | None = None,
+        out: TextIO | None = None,
+    ) -> None:
+        self.format = format
+        self.headers = headers
+        self.quiet = quiet
+        self.out = out or sys.stdout
+        self.colour = wants_colour(self.out) if colour is None else colour
+
+    def many(self, items: Sequence[T], view: View[T]) -> None:
+        """Write a list."""
+        match self.format:
+            case "json":
+                self._array([view.to_json(item) for item in items])
+            case "jsonl":
+                self._lines(dump(view.to_json(item)) for item in items)
+            case "name":
+                self._lines(view.name(item) for item in items)
+            case "env" | "host:port" | "url":
+                self._addresses([item for item in items if isinstance(item, Instance)])
+            case _:
+                self._table(items, view)
+
+    def instance(self, item: Instance) -> None:
+        """Write one instance whole."""
+        if self.format == "table":
+            self.block(views.instance_lines(item), item.state)
+        else:
+            self.one(item, views.INSTANCES)
+
+    def changed(self, items: Sequence[Instance]) -> None:
+        """Write what a changing command changed: its name, unless another format was asked for."""
+        if self.format == "table":
+            self._lines(item.name for item in items)
+        else:
+            for item in items:
+                self.one(item, views.INSTANCES)
+
+    def value(self, value: Json, lines: Iterable[tuple[str, str]], state: str = "") -> None:
+        """Write one value: `lines` for people, JSON otherwise."""
+        if self.format in ("json", "jsonl"):
+            self._lines([dump(value, indent=2 if self.format == "json" else None)])
+        else:
+            self.block(lines, state)
+
+    def event(self, event: Event) -> None:
+        """Write one event of a stream, at once."""
+        match self.format:
+            case "json" | "jsonl":
+                self._lines([dump(event.to_json())])
+            case "name":
+                about = event.instance or event.before
+                self._lines([about.name] if about else [])
+            case _:
+                at, kind, rest = views.event_line(event, wide=self.format == "wide")
+                self._lines([f"{at} {self.paint(kind.ljust(7), kind)} {rest}".rstrip()])
+        self.flush()
+
+    def block(self, lines: Iterable[tuple[str, str]], state: str = "") -> None:
+        """Write a title and labelled lines below it, as `systemctl status` does."""
+        rows = list(lines)
+        width = max((len(label) for label, _text in rows), default=0) + 2
+        for label, text in rows:
+            if label:
+                self._lines([f"{label:>{width}}: {self._first_words(text, state)}"])
+            else:
+                self._lines([f"{self.paint(DOT, state)} {text}"])
+
+    def line(self, text: str) -> None:
+        """Write one line of text, at once."""
+        self._lines([text])
+        self.flush()
+
+    def paint(self, text: str, word: str) -> str:
+        """Colour text by what `word` stands for."""
+        colour = COLOURS.get(word)
+        return click.style(text, fg=colour) if colour and self.colour else text
+
+    def flush(self) -> None:
+        """Hand everything to the operating system; BrokenPipeError if the reader went away."""
+        self.out.flush()
+
+    def _first_words(self, text: str, state: str) -> str:
+        """Colour the state at the beginning of a line of a block."""
+        if state and (text == state or text.startswith(f"{state} (")):
+            return self.paint(state, state) + text[len(state) :]
+        return text
+
+    def one(self, item: T, view: View[T]) -> None:
+        """Write one value: as a list of one, but with `json` the value alone."""
+        if self.format == "json":
+            self._lines([dump(view.to_json(item), indent=2)])
+        else:
+            self.many([item], view)
+
+    def _addresses(self, items: Sequence[Instance]) -> None:
+        match self.format:
+            case "env":
+                self._lines(views.env(item) for item in items[:1])
+            case "url":
+                self._lines(views.url(item) for item in items)
+            case _:
+                self._lines(views.plain(views.endpoint(item.address, item.port)) for item in items)
+
+    def _array(self, values: list[Any]) -> None:
+        """One JSON value, an element a line: quick to write, easy on `grep` and the eye."""
+        body = ",\n  ".join(dump(value) for value in values)
+        self._lines([f"[\n  {body}\n]" if values else "[]"])
+
+    def _table(self, items: Sequence[T], view: View[T]) -> None:
+        columns = [c for c in view.columns if self.format == "wide" or not c.wide]
+        if not items:
+            self.talk(view.none)
+            return
+        rows = [[column.cell(item) for column in columns] for item in items]
+        titles = [[column.title for column in columns]] if self.headers else []
+        cells = titles + rows
+        widths = [max(width(row[i]) for row in cells) for i in range(len(columns))]
+        self._lines(self._row(row, widths) for row in titles)
+        self._lines(self._row(row, widths) for row in rows)
+
+    def _row(self, cells: list[str], widths: list[int]) -> str:
+        padded = [
+            self.paint(cell, cell) + " " * (room - width(cell))
+            for cell, room in zip(cells[:-1], widths[:-1], strict=True)
+        ]
+        return "  ".join([*padded, self.paint(cells[-1], cells[-1])])
+
+    def talk(self, text: str) -> None:
+        """Say something to the person at the terminal, on stderr."""
+        talk(text, quiet=self.quiet)
+
+    def _lines(self, lines: Iterable[str]) -> None:
+        if not self.quiet:
+            self.out.writelines(f"{line}\n" for line in lines)
+
+
+def width(text: str) -> int:
+    """Return how many cells of a terminal the text fills."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
+
+
+def dump(value: object, indent: int | None = None) -> str:
+    """Return JSON text, on one line unless `indent` says otherwise."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def wants_colour(out: TextIO) -> bool:
+    """Colour is for terminals alone, and never with NO_COLOR or a dumb terminal."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return not plain and out.isatty()
+
+
+def talk(text: str, *, quiet: bool = False) -> None:
+    """Write one line to stderr; a stderr that is closed is nobody's loss."""
+    if not quiet:
+        try:
+            sys.stderr.write(f"discoctl: {text}\n")
+            sys.stderr.flush()
+        except OSError:
+            pass
+
+
+def complain(error: DiscoError, *, chosen: str | None, quiet: bool) -> None:
+    """Write an error: one line, or with `-o json|jsonl` the JSON value of the contract."""
+    if quiet:
+        return
+    if chosen not in ("json", "jsonl"):
+        talk(" ".join(views.plain(line) for line in error.message.splitlines()))
+        return
+    value = {
+        "code": error.code,
+        "kind": error.kind,
+        "message": error.message,
+        "field": error.field,
+    }
+    try:
+        sys.stderr.write(dump({"error": value}) + "\n")
+        sys.stderr.flush()
+    except OSError:
+        pass

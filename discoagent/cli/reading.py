@@ -1,0 +1,139 @@
+"""The queries: `list services resolve get`. The agent on this host answers them by itself."""
+
+import random
+from collections.abc import Callable
+
+import click
+
+from discoagent.cli import output
+from discoagent.cli.command import DURATION, Session, finish, usage, verb
+from discoagent.cli.views import INSTANCES, SERVICES
+from discoagent.errors import NoInstance
+from discoagent.instance import Instance
+
+SORT_KEYS: dict[str, Callable[[Instance], str | int]] = {
+    "service": lambda it: it.service,
+    "id": lambda it: it.id,
+    "node": lambda it: it.node,
+    "address": lambda it: it.address,
+    "port": lambda it: it.port or 0,
+    "state": lambda it: it.state,
+    "registered_at": lambda it: it.registered_at,
+    "updated_at": lambda it: it.updated_at,
+}
+
+
+@verb(
+    "list",
+    example="discoctl list web --tag v2\ndiscoctl list --all -o json\n"
+    "discoctl list --sort -updated_at --limit 5",
+)
+@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+@click.option(
+    "--tag", "tags", multiple=True, metavar="T", help="Only with this tag; repeated: all of them."
+)
+@click.option("--node", metavar="N", help="Only of this node.")
+@click.option("--all", "everything", is_flag=True, help="Also those that are not usable.")
+@click.option("--sort", metavar="K", help=f"By {', '.join(SORT_KEYS)}; -K: the other way round.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N.")
+def list_command(
+    session: Session,
+    *,
+    services: tuple[str, ...],
+    tags: tuple[str, ...],
+    node: str | None,
+    everything: bool,
+    sort: str | None,
+    limit: int | None,
+) -> int:
+    """List instances: the usable ones of every service, or of those named.
+
+    Usable are passing, warning, suspect and restarting. With a SERVICE, --tag or --node the exit
+    code is 1 when nothing fits.
+    """
+    printer = session.printer(output.INSTANCE)
+    order = _order(sort) if sort else None
+    with session.disco() as disco:
+        found = disco.list(*services, tag=list(tags) or None, node=node, all=everything)
+        if order:
+            key, backwards = order
+            found = sorted(found, key=key, reverse=backwards)
+        printer.many(found[:limit], INSTANCES)
+        asked = bool(services or tags or node is not None)
+        return finish(printer, disco, 1 if asked and not found else 0)
+
+
+def _order(sort: str) -> tuple[Callable[[Instance], str | int], bool]:
+    """Return the key of `--sort` and whether it runs backwards."""
+    name = sort.removeprefix("-")
+    if name not in SORT_KEYS:
+        usage(f"--sort: no such key: {name!r}; there are {', '.join(SORT_KEYS)}", "sort")
+    return SORT_KEYS[name], sort.startswith("-")
+
+
+@verb("services", example="discoctl services\ndiscoctl services -o name")
+def services(session: Session) -> int:
+    """Show the services there are, with counts of their instances by state."""
+    printer = session.printer(output.NAMED)
+    with session.disco() as disco:
+        printer.many(disco.services(), SERVICES)
+        return finish(printer, disco)
+
+
+@verb(
+    "resolve",
+    example="discoctl resolve db\ncurl $(discoctl resolve web --one --wait 10s -o url)\n"
+    'eval "$(discoctl resolve db -o env)"; psql -h "$DB_HOST" -p "$DB_PORT"',
+)
+@click.argument("service")
+@click.option(
+    "--one", is_flag=True, help="One of them; with -o json the value alone, without an array."
+)
+@click.option(
+    "--wait", type=DURATION, help="Wait for the first so long; 1 when there is still none."
+)
+def resolve(session: Session, *, service: str, one: bool, wait: float | None) -> int:
+    """Print addresses to connect to: one HOST:PORT a line.
+
+    Only usable instances that have a port; 1 when there are none.
+    """
+    printer = session.printer(output.RESOLVE, "host:port")
+    with session.disco() as disco:
+        if wait is not None:
+            from discoagent.cli.watching import wait_until
+
+            wait_until(session, disco, service, lambda now: bool(_resolvable(now)), patience=wait)
+        found = _resolvable(disco.list(service))
+        if one and found:
+            printer.one(best(found), INSTANCES)
+        elif found or (printer.format == "json" and not one):
+            printer.many(found, INSTANCES)
+        if not found and not disco.partial:
+            raise NoInstance(f"no usable instance of {service} with a port")
+        return finish(printer, disco)
+
+
+def best(instances: list[Instance]) -> Instance:
+    """Return any one of the best state there is, so that callers spread over them."""
+    ranks = ("passing", "warning", "suspect", "restarting")
+    top = min(ranks.index(it.state) for it in instances)
+    return random.choice([it for it in instances if ranks.index(it.state) == top])  # noqa: S311
+
+
+def _resolvable(instances: list[Instance]) -> list[Instance]:
+    """Leave out what cannot be connected to."""
+    return [it for it in instances if it.usable and it.port is not None]
+
+
+@verb("get", example="discoctl get web/web-8080@a\ndiscoctl get web-8080 -o json")
+@click.argument("id", metavar="ID")
+def get(session: Session, id: str) -> int:  # noqa: A002
+    """Show one instance whole.
+
+    ID is SERVICE/INSTANCE@NODE, or a part of it that fits exactly one: SERVICE/INSTANCE or
+    INSTANCE, this node's own preferred. 1 when there is none.
+    """
+    printer = session.printer(output.INSTANCE)
+    with session.disco() as disco:
+        printer.instance(disco.get(id))
+        return finish(printer, disco)

@@ -1,0 +1,119 @@
+"""The commands that change this node's instances: `register update renew deregister`."""
+
+from typing import Any
+
+import click
+
+from discoagent.cli import output
+from discoagent.cli.command import DURATION, PAIR, PORT, F, Session, merged, usage, verb
+
+
+def instance_options(function: F) -> F:
+    """Add the flags that say what is registered; `register` and `run` share them."""
+    for option in reversed(
+        (
+            click.option(
+                "--port",
+                type=PORT,
+                metavar="P",
+                help="Where it listens; none: listed, not resolved.",
+            ),
+            click.option(
+                "--address", metavar="A", help="Host name or IP.  [default: the agent's address]"
+            ),
+            click.option(
+                "--id", metavar="I", help="Instance.  [default: NAME-PORT, else NAME-PID or NAME]"
+            ),
+            click.option(
+                "--tag", "tags", multiple=True, metavar="T", help="A tag; repeated: several."
+            ),
+            click.option("--meta", type=PAIR, multiple=True, help="A pair; repeated: several."),
+            click.option(
+                "--replace", is_flag=True, help="Take over from a living owner of the same user."
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@verb(
+    "register",
+    example="discoctl register web --port 8080 --tag v2 --meta zone=a --pid $$\n"
+    "discoctl register backup --ttl 1h\n"
+    "discoctl register db --address db.internal --port 5432 --static",
+)
+@click.argument("name")
+@instance_options
+@click.option("--pid", type=click.IntRange(1), metavar="P", help="Ends with this process.")
+@click.option("--ttl", type=DURATION, help="A lease: ends unless renewed within this time.")
+@click.option("--static", is_flag=True, help="Until it is deregistered.")
+def register(
+    session: Session,
+    *,
+    name: str,
+    pid: int | None,
+    ttl: float | None,
+    static: bool,
+    meta: tuple[tuple[str, str], ...],
+    **what: Any,
+) -> int:
+    """Register an instance of a service, and print SERVICE/INSTANCE@NODE.
+
+    What ends it is said with exactly one of --pid, --ttl and --static. 6 when somebody who lives
+    has the id.
+    """
+    printer = session.printer(output.INSTANCE)
+    if (pid is not None) + (ttl is not None) + static != 1:
+        usage("say what ends it: exactly one of --pid, --ttl and --static", "lifetime")
+    with session.disco() as disco:
+        registration = disco.register(
+            name, pid=pid, ttl=ttl, static=static, meta=merged(meta), hold=False, **what
+        )
+        printer.changed([registration.instance])
+        return 0
+
+
+@verb(
+    "update", example="discoctl update web-8080 --tag canary --untag v1 --set zone=b --unset note"
+)
+@click.argument("id", metavar="ID")
+@click.option("--port", type=PORT, metavar="P", help="The new port.")
+@click.option("--address", metavar="A", help="The new address.")
+@click.option("--tag", multiple=True, metavar="T", help="Add a tag.")
+@click.option("--untag", multiple=True, metavar="T", help="Remove a tag.")
+@click.option("--set", type=PAIR, multiple=True, help="Set a pair of the meta.")
+@click.option("--unset", multiple=True, metavar="K", help="Remove a key of the meta.")
+def update(
+    session: Session,
+    id: str,  # noqa: A002
+    set: tuple[tuple[str, str], ...],  # noqa: A002
+    **changes: Any,
+) -> int:
+    """Change an instance of this node: what is named changes, the rest stays."""
+    printer = session.printer(output.INSTANCE)
+    if not set and not any(changes.values()):
+        usage("nothing to change: give --port, --address, --tag, --untag, --set or --unset")
+    with session.disco() as disco:
+        printer.changed([disco.update(id, set=merged(set), **changes)])
+        return 0
+
+
+@verb("renew", example="while sleep 20; do discoctl renew backup -q; done")
+@click.argument("id", metavar="ID")
+def renew(session: Session, id: str) -> int:  # noqa: A002
+    """Give a lease of this node its whole time anew."""
+    printer = session.printer(output.INSTANCE)
+    with session.disco() as disco:
+        printer.changed([disco.renew(id)])
+        return 0
+
+
+@verb("deregister", example="discoctl deregister web-8080")
+@click.argument("id", metavar="ID")
+def deregister(session: Session, id: str) -> int:  # noqa: A002
+    """End an instance of this node; it does not come back."""
+    printer = session.printer(output.INSTANCE)
+    with session.disco() as disco:
+        printer.changed([disco.deregister(id)])
+        return 0

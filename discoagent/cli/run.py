@@ -1,0 +1,185 @@
+"""`run`: a command that is registered exactly as long as it runs.
+
+CMD is this process's child and ends with it, by the kernel. The entry is bound to CMD's pid, so it
+ends with CMD whatever becomes of this process; while this process lives it tells the agent how CMD
+ended.
+"""
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from discoagent import rules  # pure: the agent's own rules, in the agent's own words
+from discoagent.cli.child import PASSED_ON, Child, Ending, NotStartedError, Signals
+from discoagent.cli.command import Session, merged, usage, verb
+from discoagent.cli.output import talk
+from discoagent.cli.registering import instance_options
+from discoagent.errors import (
+    AgentUnavailable,
+    Conflict,
+    DiscoError,
+    InvalidRequest,
+    NoInstance,
+    Refused,
+    TimeoutExpired,
+)
+
+if TYPE_CHECKING:
+    from discoagent.client import Disco, Registration
+
+AWAY = (AgentUnavailable, TimeoutExpired)
+WRONG = (InvalidRequest, Refused, Conflict)
+RETRY_SECONDS = 0.5
+
+
+@verb(
+    "run",
+    takes_command=True,
+    example="discoctl run web --port 8080 -- python3 -m http.server 8080\n"
+    "discoctl run worker --tag gpu --require -- ./worker --queue jobs",
+)
+@click.argument("name")
+@instance_options
+@click.option(
+    "--require", is_flag=True, help="Do not start CMD when the agent is not reachable: 3."
+)
+@click.pass_context
+def run(
+    ctx: click.Context,
+    /,
+    session: Session,
+    name: str,
+    *,
+    require: bool,
+    meta: tuple[tuple[str, str], ...],
+    **what: Any,
+) -> int:
+    """Run CMD, registered as an instance of a service exactly as long as it runs.
+
+    Signals are passed on; the exit code is CMD's, 128+N if signal N ended it, 127 if it was not
+    found, 126 if it is not executable. Without an agent CMD runs all the same, and is registered as
+    soon as the agent is there.
+    """
+    command = ctx.meta["command"]
+    if not command:
+        usage("give the command to run after --: discoctl run NAME -- CMD...", "command")
+    spec = {"name": name, "meta": merged(meta), **what}
+    with Signals(PASSED_ON) as signals, session.disco() as disco:
+        _may_start(disco, spec, require=require)
+        try:
+            child = Child(command, signals)
+        except NotStartedError as error:
+            talk(str(error), quiet=session.quiet)
+            return error.code
+        return _attended(child, signals, Entry(disco, child.pid, spec, quiet=session.quiet)).code
+
+
+class Entry:
+    """The registration of a child: made as soon as the agent is there, and told how the child
+    ended."""
+
+    def __init__(self, disco: "Disco", pid: int, spec: dict[str, Any], *, quiet: bool) -> None:
+        self.disco = disco
+        self.pid = pid
+        self.spec = spec
+        self.quiet = quiet
+        self.registration: Registration | None = None
+        self.told = ""
+
+    def register(self) -> float | None:
+        """Register if that is not done yet; return seconds until this is to be tried again.
+
+        Raises what the agent says against the registration, if it was the first to be asked.
+        """
+        if self.registration is not None:
+            return None
+        try:
+            self.registration = self.disco.register(**self.spec, pid=self.pid, wrapper=os.getpid())
+        except AWAY as error:
+            self.warn(f"not registered yet, as soon as the agent is there: {error.message}")
+        except NoInstance:  # the child has ended already
+            return None
+        else:
+            return None
+        return RETRY_SECONDS
+
+    def warn(self, text: str) -> None:
+        """Say one thing once."""
+        if not self.told:
+            talk(text, quiet=self.quiet)
+        self.told = text
+
+    def end(self, ending: Ending) -> None:
+        """Tell the agent how the child ended; what cannot be told any more is known to the agent as
+        `exit`."""
+        if self.registration is None:
+            return
+        with contextlib.suppress(DiscoError):
+            self.disco.deregister(self.registration.instance.name, cause=ending.cause)
+
+
+def _may_start(disco: "Disco", spec: dict[str, Any], *, require: bool) -> None:
+    """Raise what speaks against starting CMD.
+
+    The agent has the last word when CMD was executed; it is asked before because a CMD that cannot
+    be registered shall not have run at all. An agent that is just starting knows of no owner yet.
+    """
+    _check_fields(spec)
+    name, instance = spec["name"], spec["id"] or f"{spec['name']}-{spec['port']}"
+    try:
+        status = disco.status()
+        if not status["ready"] or (spec["id"] is None and spec["port"] is None):
+            return
+        owner = disco.get(f"{name}/{instance}@{status['node']}").owner
+    except NoInstance:
+        return
+    except AWAY:
+        if require:
+            raise
+        return
+    who = f"uid {owner.uid}, pid {owner.pid or '-'}, {owner.exe or 'an unknown executable'}"
+    if not spec["replace"]:
+        raise Conflict(
+            f"{name}/{instance} is taken by {who}; --replace takes it over, --id names another",
+            field="id",
+        )
+    if os.geteuid() not in (0, owner.uid):
+        raise Refused(f"{name}/{instance} belongs to {who}; only that user or root may replace it")
+
+
+def _check_fields(spec: dict[str, Any]) -> None:
+    """Check what needs no agent, so that it is known whether or not there is one."""
+    rules.name(spec["name"], "service")
+    rules.name_or_none(spec["id"], "id")
+    rules.tags(spec["tags"], "tags")
+    rules.meta(spec["meta"], "meta")
+    if spec["address"] is not None:
+        rules.address(spec["address"], "address")
+
+
+def _attended(child: Child, signals: Signals, entry: Entry) -> Ending:
+    """Keep CMD registered until it ends. Refused at the first word: CMD is ended, and the error
+    raised."""
+    first = True
+
+    def tick() -> float | None:
+        nonlocal first
+        try:
+            return entry.register()
+        except WRONG as error:
+            if first:
+                raise
+            entry.warn(f"runs unregistered: {error.message}")
+            return RETRY_SECONDS
+        finally:
+            first = False
+
+    try:
+        ending = child.attend(signals, tick)
+    except WRONG:
+        child.stop(signals)
+        raise
+    entry.end(ending)
+    return ending

@@ -1,0 +1,140 @@
+"""The commands that wait for changes: `watch` and `wait`. Both outlive a restart of their agent."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from discoagent.cli import output
+from discoagent.cli.command import Session, usage, verb
+from discoagent.cli.output import talk
+from discoagent.cli.views import INSTANCES
+from discoagent.errors import TimeoutExpired
+from discoagent.instance import Event, Instance
+
+if TYPE_CHECKING:
+    from discoagent.client import Disco
+
+
+@verb(
+    "watch",
+    example="discoctl watch\ndiscoctl watch web db -o jsonl | while read -r event; do ...; done\n"
+    "discoctl watch web --count 0",
+)
+@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+@click.option(
+    "--count",
+    type=click.IntRange(0),
+    metavar="N",
+    help="End after N events that follow the present; 0: print the present and end.",
+)
+def watch(session: Session, services: tuple[str, ...], count: int | None) -> int:
+    """Print what there is as added, then synced, then every change as it happens.
+
+    Every visible instance, usable or not. Lines on a terminal, jsonl otherwise. A restart of the
+    agent is outlived.
+    """
+    printer = session.stream_printer()
+    left = count
+    with session.disco() as disco:
+        synced = False
+        for event in events(session, disco, services):
+            printer.event(event)
+            if synced and left is not None:
+                left -= 1
+            synced = synced or event.kind == "synced"
+            if synced and left == 0:
+                break
+    return 0
+
+
+@verb(
+    "wait", example="discoctl wait db --timeout 30s && start-my-service\ndiscoctl wait web --gone"
+)
+@click.argument("service")
+@click.option(
+    "--count", type=click.IntRange(1), metavar="N", help="Until N are usable.  [default: 1]"
+)
+@click.option("--gone", is_flag=True, help="Until none is visible, usable or not.")
+def wait(session: Session, *, service: str, count: int | None, gone: bool) -> int:
+    """Wait until a service is there: until as many instances are usable.
+
+    Prints nothing unless -o asks for the instances. --timeout bounds the wait: 124 when it is over.
+    """
+    if gone and count is not None:
+        usage("--gone and --count exclude each other", "gone")
+    printer = session.printer(output.INSTANCE)
+    enough = count or 1
+
+    def met(present: list[Instance]) -> bool:
+        return not present if gone else sum(it.usable for it in present) >= enough
+
+    with session.disco() as disco:
+        present = wait_until(session, disco, service, met)
+    if session.format is not None:
+        printer.many([it for it in present if it.usable], INSTANCES)
+    return 0
+
+
+def wait_until(
+    session: Session,
+    disco: "Disco",
+    service: str,
+    met: Callable[[list[Instance]], bool],
+    *,
+    patience: float | None = None,
+) -> list[Instance]:
+    """Return what is visible of a service once it meets a condition, or when `patience` is over.
+
+    `--timeout` bounds the wait too, and raises TimeoutExpired.
+    """
+    present: dict[str, Instance] = {}
+    synced = False
+    try:
+        for event in events(session, disco, (service,), patience):
+            synced = synced or event.kind == "synced"
+            if event.instance is not None:
+                present[event.instance.name] = event.instance
+            elif event.before is not None:
+                present.pop(event.before.name, None)
+            if synced and met(in_order(present)):
+                break
+    except PatienceOverError:
+        pass
+    return in_order(present)
+
+
+def in_order(present: dict[str, Instance]) -> list[Instance]:
+    """Return instances as lists show them: by service, id, node."""
+    return sorted(present.values(), key=lambda it: (it.service, it.id, it.node))
+
+
+class PatienceOverError(Exception):
+    """A command's own time is over, as opposed to `--timeout`."""
+
+
+def events(
+    session: Session, disco: "Disco", services: tuple[str, ...], patience: float | None = None
+) -> Iterator[Event]:
+    """Yield the present, `synced`, and every change; say so on stderr when the agent goes and
+    comes.
+
+    Raises TimeoutExpired when `--timeout` is over, PatienceOverError when `patience` is.
+    """
+    started = time.monotonic()
+
+    def link(up: bool) -> None:  # noqa: FBT001 - the client's call
+        said = "the agent is back" if up else "the agent went away; waiting for it"
+        talk(said, quiet=session.quiet)
+
+    bound = min((it for it in (patience, session.timeout) if it is not None), default=None)
+    try:
+        yield from disco.watch(*services, timeout=bound, on_link=link)
+    except TimeoutExpired as error:
+        over = time.monotonic() - started
+        if bound is None or over < bound:
+            raise
+        if patience is not None and patience == bound:
+            raise PatienceOverError from error
+        raise TimeoutExpired(f"--timeout of {session.timeout:g} s is over") from error
