@@ -7,7 +7,6 @@ newcomer's is `seeds`, `receive` (hello, welcome, chunks), `ready`. A lost delta
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from typing import assert_never
 
 from discoagent.core.chain import MEMBER_KEY, Chain
 from discoagent.core.detector import Detector, WitnessedClock
@@ -16,31 +15,16 @@ from discoagent.core.effects import Broadcast, Effect, NodeState, Send
 from discoagent.core.entry import UNKNOWN, Cause, Entry, Key, Kind, MemberRecord, ReplicaId
 from discoagent.core.exchange import Exchange
 from discoagent.core.greeter import Greeter
-from discoagent.core.membership import Membership, MemberView, Peer, emit, member_entry
-from discoagent.core.messages import (
-    Delta,
-    DeltaMessage,
-    Digest,
-    DigestReply,
-    Envelope,
-    Farewell,
-    Heartbeat,
-    Hello,
-    Message,
-    Parting,
-    Refusal,
-    SyncChunk,
-    SyncRequest,
-    Welcome,
-)
+from discoagent.core.inbox import Inbox
+from discoagent.core.membership import Membership, MemberView, emit, member_entry
+from discoagent.core.messages import DeltaMessage, Envelope, Farewell, Heartbeat, Parting
 from discoagent.core.presence import Shown
-from discoagent.core.sync import HEARTBEAT_PATIENCE, Sync
+from discoagent.core.sync import Sync
 from discoagent.core.timing import TICK, Timing
 
 __all__ = ["MemberView", "Replica", "Shown"]
 
 OVERLAYS = (NodeState.SUSPECT, NodeState.RESTARTING)
-HASH_DIFFERS_MAX = 2  # heartbeats at our clock with another hash, before the chain is fetched anew
 
 
 class Replica:
@@ -70,11 +54,11 @@ class Replica:
         self._detector = Detector(self._members)
         self._greeter = Greeter(self._members)
         self._sync = Sync(self._members)
-        self._exchange = Exchange(self._members)
+        exchange = Exchange(self._members)
+        self._inbox = Inbox(self._members, self._detector, self._greeter, self._sync, exchange)
         self._pushed = 0
         self._beat = 0
         self._next_beat = self._clock.now
-        self._goals: dict[str, tuple[ReplicaId, int]] | None = None
         self._departed = False
         self.own.put(member_entry(record), Cause("registered", b"", 0))
 
@@ -177,147 +161,9 @@ class Replica:
     def receive(self, envelope: Envelope, now: float) -> list[Effect]:
         """Take in one message of a peer."""
         self._witness(now)
-        message, sender = envelope.message, envelope.sender
         if self._departed:
             return []
-        if isinstance(message, Heartbeat):
-            return self._heartbeat(message, self._clock.now)
-        if sender is None:
-            self.counters["no-sender"] += 1
-            return []
-        return self._dispatch(message, sender, self._clock.now)
-
-    def _dispatch(  # noqa: C901, PLR0911 - one flat case a message kind, told complete by mypy
-        self, message: Message, sender: ReplicaId, now: float
-    ) -> list[Effect]:
-        match message:
-            case DeltaMessage():
-                return self._delta(message.delta, sender, now)
-            case Hello():
-                return self._hello(message, sender, now)
-            case Welcome():
-                return self._welcome(message, sender, now)
-            case Refusal():
-                return self._greeter.refusal(message, sender, now)
-            case Farewell():
-                return self._farewell(message, sender, now)
-            case Digest():
-                return self._digest(message, sender, now)
-            case DigestReply():
-                return self._digest_reply(message, sender, now)
-            case SyncRequest():
-                return self._sync.serve(message, sender)
-            case SyncChunk():
-                return self._sync.chunk(message, sender, now)
-            case Heartbeat():
-                return []
-            case _:
-                assert_never(message)
-
-    def _heartbeat(self, heartbeat: Heartbeat, now: float) -> list[Effect]:
-        name = self._members.by_hash.get(heartbeat.node_hash)
-        peer = self._members.peers.get(name) if name else None
-        if peer is None or heartbeat.incarnation < peer.replica.incarnation:
-            self.counters["heartbeat-unknown"] += 1
-            return []
-        if heartbeat.incarnation > peer.replica.incarnation:  # its Hello will say where it lives
-            return self._greeter.again(peer.endpoint, now) if not self._greeting(peer) else []
-        effects = self._detector.beat(peer, heartbeat, now)
-        if effects is None:
-            return []
-        chain = peer.node.chain
-        if heartbeat.clock > chain.clock:
-            self._sync.behind(peer, heartbeat.clock, peer.replica.node, now, HEARTBEAT_PATIENCE)
-        elif heartbeat.clock == chain.clock:
-            effects += self._compare(peer, heartbeat, now)
-        self._members.count_own()
-        return effects + self._exchange.heard(peer, heartbeat, now)
-
-    def _greeting(self, peer: Peer) -> bool:
-        return self._greeter.greets(peer.endpoint)
-
-    def _compare(self, peer: Peer, heartbeat: Heartbeat, now: float) -> list[Effect]:
-        """Fetch a chain anew whose dots are not its owner's at the same clock: ours is wrong."""
-        if heartbeat.chain_hash == peer.node.chain.hash:
-            peer.hash_differs = 0
-            return []
-        peer.hash_differs += 1
-        if peer.hash_differs < HASH_DIFFERS_MAX:
-            return []
-        peer.hash_differs = 0
-        self.counters["chain-hash"] += 1
-        peer.node.begin(peer.replica, now, self.timing.restart_grace)
-        self._members.counted(peer)
-        self._sync.behind(peer, heartbeat.clock, peer.replica.node, now)
-        return self._sync.pump(now)
-
-    def _delta(self, delta: Delta, sender: ReplicaId, now: float) -> list[Effect]:
-        peer = self._members.peers.get(sender.node)
-        if peer is None or peer.replica != sender or delta.replica != sender:
-            self.counters["delta-unknown"] += 1
-            return []
-        segments = peer.node.chain.join(delta)
-        if segments is None:
-            self._sync.behind(peer, peer.node.chain.gap, sender.node, now)
-            return self._sync.pump(now)
-        return self._members.joined(peer, segments, now)
-
-    def _hello(self, hello: Hello, sender: ReplicaId, now: float) -> list[Effect]:
-        peer, effects = self._greeter.hello(hello, sender, now)
-        if peer is not None:
-            self._sync.behind(peer, hello.clock, sender.node, now)
-        return effects + self._sync.pump(now)
-
-    def _welcome(self, welcome: Welcome, sender: ReplicaId, now: float) -> list[Effect]:
-        asked = self._greeter.asked(welcome.number)
-        peer, effects = self._greeter.welcome(welcome, sender, now)
-        if peer is None or asked is None:
-            return effects
-        goals = {sender.node: (sender, welcome.clock)}
-        self._sync.behind(peer, welcome.clock, sender.node, now)
-        for told in welcome.members:
-            other, more = self._greeter.acquainted(told, asked, now)
-            effects += more
-            if other is not None and other.replica == told.replica:
-                self._sync.behind(other, told.clock, sender.node, now)
-                goals[told.replica.node] = (told.replica, told.clock)
-        if self._goals is None:
-            self._goals = goals
-        return effects + self._sync.pump(now)
-
-    def _farewell(self, farewell: Farewell, sender: ReplicaId, now: float) -> list[Effect]:
-        peer = self._members.peers.get(sender.node)
-        if peer is None or peer.replica != sender:
-            self.counters["farewell-unknown"] += 1
-            return []
-        if farewell.delta is not None and farewell.delta.replica == sender:
-            return self._delta(farewell.delta, sender, now)
-        return self._detector.farewell(peer, now)
-
-    def _digest(self, digest: Digest, sender: ReplicaId, now: float) -> list[Effect]:
-        if sender.node not in self._members.peers:
-            self.counters["digest-unknown"] += 1
-            return []
-        for replica, clock in digest.known:
-            peer = self._members.peers.get(replica.node)
-            if peer is not None and peer.replica == replica:
-                self._sync.behind(peer, clock, sender.node, now)
-        return self._exchange.asked(digest, sender, now) + self._sync.pump(now)
-
-    def _digest_reply(self, reply: DigestReply, sender: ReplicaId, now: float) -> list[Effect]:
-        asked = self._exchange.answered(reply, sender)
-        teller = self._members.peers.get(sender.node)
-        if asked is None or teller is None:
-            return []
-        effects: list[Effect] = []
-        for told in reply.members:
-            peer, more = self._greeter.acquainted(told, asked, now)
-            effects += more
-            if peer is not None and peer.replica == told.replica:
-                self._sync.behind(peer, told.clock, sender.node, now)
-        if effects or self._sync.lacking:
-            self._exchange.changed(teller)
-        return effects + self._sync.pump(now)
+        return self._inbox.receive(envelope, self._clock.now)
 
     # ---- time
 
@@ -372,14 +218,7 @@ class Replica:
     @property
     def ready(self) -> bool:
         """Is the first sync with one peer complete?"""
-        if self._goals is None:
-            return False
-        for node, (replica, clock) in list(self._goals.items()):
-            peer = self._members.peers.get(node)
-            gone = peer is None or peer.replica != replica or peer.node.hidden
-            if gone or (peer is not None and peer.node.chain.clock >= clock):
-                del self._goals[node]
-        return not self._goals
+        return self._inbox.ready
 
     def lookup(
         self, kind: Kind, names: Collection[str] = (), node: str | None = None
