@@ -140,7 +140,7 @@ def _fault(path: str, timeout: float) -> int | None:
     if str(directory) == private_directory() and directory.exists() and _not_private(directory):
         return errno.EPERM
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        # Not `settimeout`: a non-blocking connect to a full backlog fails at once instead of waiting.
+        # Not `settimeout`: a non-blocking connect to a full backlog fails at once.
         microseconds = max(int(timeout * 1e6), 1000)
         limit = struct.pack("ll", microseconds // 1_000_000, microseconds % 1_000_000)
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)

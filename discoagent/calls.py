@@ -1,0 +1,292 @@
+"""What a client may ask of its agent: one function an operation of `api.py`. Pure.
+
+Each returns a `Call`, which knows how to read its result into the types of `instance.py`. Bounds
+are checked by the agent alone; here is refused only what could not be said at all.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from discoagent import durations
+from discoagent.errors import InvalidRequest
+from discoagent.instance import NO_META, USABLE_STATES, Body, Instance, Json, Member
+from discoagent.session import Call
+
+Row = Sequence[Any]
+"""An instance as the local API tells it: [service, id, node, overlay, owner, body]."""
+
+FOR_EVER_MS = 2**31  # longer than any agent takes to become ready
+
+
+def milliseconds(value: str | float, name: str) -> int:
+    """Return a duration ("10s", or seconds) in whole milliseconds; InvalidRequest names `name`."""
+    try:
+        seconds = durations.parse(value) if isinstance(value, str) else float(value)
+        return round(seconds * 1000)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InvalidRequest(f"{name}: {error}", field=name) from None
+
+
+def words(value: str | Iterable[str] | None, name: str) -> list[str]:
+    """Return a list of words: a lone word is a list of one."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [value]
+    try:
+        return list(value)
+    except TypeError:
+        raise InvalidRequest(f"{name}: a list of words, not {value!r}", field=name) from None
+
+
+# -- queries ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """Who the agent is: its node, which life of it this is, and what it speaks."""
+
+    node: str
+    incarnation: int
+    cluster: str
+    version: str
+    api: int
+    wire: int
+    pid: int
+
+
+def hello() -> Call[Greeting]:
+    """Ask the agent who it is."""
+    names = Greeting.__dataclass_fields__
+    return Call("hello", {}, lambda _, body: Greeting(*(body[name] for name in names)))
+
+
+def list_instances(
+    services: Iterable[str], *, tags: Iterable[str], node: str | None, usable: bool, wait_ms: int
+) -> Call[list[Instance]]:
+    """Ask for the instances of some services (none named: of all), sorted by service, id, node."""
+    arguments = {
+        "services": list(services),
+        "tags": list(tags),
+        "node": node,
+        "usable": usable,
+        "wait_ms": wait_ms,
+    }
+    return Call("list", arguments, lambda pages, _: [_instance(row) for p in pages for row in p])
+
+
+def get(name: str, *, wait_ms: int) -> Call[Instance]:
+    """Ask for one instance."""
+    return Call("get", {"id": name, "wait_ms": wait_ms}, lambda _, body: _instance(body["row"]))
+
+
+def services(*, wait_ms: int) -> Call[list[Json]]:
+    """Ask for the names of the services with counts by state."""
+    return Call("services", {"wait_ms": wait_ms}, lambda _, body: _services(body["services"]))
+
+
+def members(*, wait_ms: int) -> Call[list[Member]]:
+    """Ask for the nodes, sorted, the agent's own included."""
+    names = Member.__dataclass_fields__
+    return Call(
+        "members",
+        {"wait_ms": wait_ms},
+        lambda _, body: [
+            Member(**{name: raw[name] for name in names if name in raw}) for raw in body["members"]
+        ],
+    )
+
+
+def status(*, ready_ms: int) -> Call[Json]:
+    """Ask how the agent is; `ready_ms` > 0: answered once it is ready, or after that time."""
+    return Call("status", {"ready_ms": ready_ms}, lambda _, body: dict(body))
+
+
+def ping() -> Call[str]:
+    """Ask for a sign of life: the node's name."""
+    return Call("ping", {}, lambda _, body: str(body["node"]))
+
+
+# -- registrations ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One instance to register. At most one of `pid`, `ttl` and `static`; none: this process.
+
+    `ttl`: a duration ("10s") or seconds. `wrapper`: the pid that will tell how the process ended.
+    What is None is chosen by the agent. Raises InvalidRequest if the lifetimes contradict.
+    """
+
+    name: str
+    port: int | None = None
+    address: str | None = None
+    id: str | None = None
+    tags: Sequence[str] = ()
+    meta: Mapping[str, str] = field(default=NO_META)
+    pid: int | None = None
+    ttl: str | float | None = None
+    static: bool = False
+    replace: bool = False
+    wrapper: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.pid is not None) + (self.ttl is not None) + self.static > 1:
+            raise InvalidRequest(
+                "lifetime: only one of pid, ttl and static can be what ends an instance",
+                field="lifetime",
+            )
+
+    @property
+    def ttl_ms(self) -> int | None:
+        """The lease in milliseconds; None for other lifetimes."""
+        return None if self.ttl is None else milliseconds(self.ttl, "ttl")
+
+    @property
+    def own(self) -> bool:
+        """Does the instance end with this process?"""
+        return not self.static and self.ttl is None and self.pid in (None, os.getpid())
+
+    def lifetime(self) -> list[Any]:
+        """Return the lifetime as `api.py` has it."""
+        if self.static:
+            return ["static"]
+        if self.ttl is not None:
+            return ["lease", self.ttl_ms]
+        return ["process", self.pid]
+
+
+def register(spec: Spec) -> Call[Row]:
+    """Register an instance; the result is its row."""
+    arguments: dict[str, Any] = {
+        "service": spec.name,
+        "port": spec.port,
+        "address": spec.address,
+        "id": spec.id,
+        "tags": words(spec.tags, "tags"),
+        "meta": _map(spec.meta, "meta"),
+        "lifetime": spec.lifetime(),
+        "replace": spec.replace,
+    }
+    if spec.wrapper is not None:
+        arguments["wrapper"] = spec.wrapper
+    return Call("register", arguments, _row)
+
+
+def register_again(spec: Spec, body: Body) -> Call[Row]:
+    """Say a registration again as it was last confirmed: no event for a new life of the agent."""
+    call = register(spec)
+    again = {
+        "ref": list(body.ref),
+        "registered_ms": body.registered_ms,
+        "updated_ms": body.updated_ms,
+    }
+    return Call(call.operation, {**call.arguments, **again}, _row)
+
+
+def update(
+    name: str,
+    *,
+    port: int | None = None,
+    address: str | None = None,
+    tags: Iterable[str] | None = None,
+    tag: str | Iterable[str] = (),
+    untag: str | Iterable[str] = (),
+    meta: Mapping[str, str] | None = None,
+    set: Mapping[str, str] | None = None,  # noqa: A002 - the contract's word
+    unset: str | Iterable[str] = (),
+) -> Call[Row]:
+    """Change what is named; the result is the row after."""
+    arguments: dict[str, Any] = {"id": name}
+    if port is not None:
+        arguments["port"] = port
+    if address is not None:
+        arguments["address"] = address
+    if tags is not None:
+        arguments["tags"] = words(tags, "tags")
+    if meta is not None:
+        arguments["meta"] = _map(meta, "meta")
+    for word, value in (("tag", tag), ("untag", untag), ("unset", unset)):
+        if given := words(value, word):
+            arguments[word] = given
+    if set:
+        arguments["set"] = _map(set, "set")
+    return Call("update", arguments, _row)
+
+
+def renew(name: str) -> Call[Row]:
+    """Give a lease its whole time anew."""
+    return Call("renew", {"id": name}, _row)
+
+
+def deregister(name: str, *, cause: str | None = None) -> Call[Row]:
+    """End an instance; the result is its row before."""
+    return Call("deregister", {"id": name, "cause": cause} if cause else {"id": name}, _row)
+
+
+# -- watches and the mesh --------------------------------------------------------------------------
+
+
+def watch(services: Iterable[str], *, wait_ms: int = FOR_EVER_MS) -> Call[None]:
+    """Ask for the present and all that follows; to be asked as a stream."""
+    return Call("watch", {"services": list(services), "wait_ms": wait_ms}, lambda *_: None)
+
+
+def more(number: int, batches: int) -> Call[None]:
+    """Give a watch room for more batches; never answered."""
+    return Call("more", {"watch": number, "batches": batches}, lambda *_: None)
+
+
+def cancel(number: int) -> Call[None]:
+    """End a watch."""
+    return Call("cancel", {"watch": number}, lambda *_: None)
+
+
+def join(addresses: Iterable[str], *, wait_ms: int) -> Call[list[Json]]:
+    """Let the agent greet others: for each address whether it worked, else why not."""
+    names = ("address", "ok", "error", "code")
+    return Call(
+        "join",
+        {"addresses": list(addresses), "wait_ms": wait_ms},
+        lambda _, body: [dict(zip(names, result, strict=False)) for result in body["results"]],
+    )
+
+
+def leave() -> Call[None]:
+    """Let the node leave the cluster and the agent end."""
+    return Call("leave", {}, lambda *_: None)
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def _instance(row: Row) -> Instance:
+    return Instance.from_row(row)
+
+
+def _row(_: list[Any], body: Any) -> Row:
+    row: Row = body["row"]
+    if len(row) < 6:
+        raise ValueError("a short row")
+    return row
+
+
+def _services(counts: Iterable[tuple[str, Mapping[str, int]]]) -> list[Json]:
+    return [
+        {
+            "service": name,
+            "total": sum(states.values()),
+            "usable": sum(count for state, count in states.items() if state in USABLE_STATES),
+            "states": dict(states),
+        }
+        for name, states in counts
+    ]
+
+
+def _map(value: Mapping[str, str], name: str) -> dict[str, str]:
+    try:
+        return dict(value)
+    except (TypeError, ValueError):
+        raise InvalidRequest(f"{name}: a map, not {value!r}", field=name) from None

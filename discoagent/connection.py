@@ -1,0 +1,210 @@
+"""One connection of a client to one life of its agent. No other file of the client knows zmq."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import zmq
+
+from discoagent import calls, sockets
+from discoagent.calls import Greeting
+from discoagent.errors import AgentUnavailable, DiscoError, TimeoutExpired
+from discoagent.session import Answer, Call, Session
+
+WINDOW = (
+    512  # requests under way in a pipeline: enough to hide the round trip, too few to fill a queue
+)
+LINGER_MS = 500  # what was said last still goes out when a connection is closed
+QUEUE_FRAMES_MAX = 10_000
+
+# Any of these ends a connection. It never reconnects: a new agent is not the old one.
+_ENDINGS = (
+    zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_CLOSED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+
+_contexts: dict[int, zmq.Context[zmq.Socket[bytes]]] = {}
+
+
+def _context() -> zmq.Context[zmq.Socket[bytes]]:
+    """Return this process's context; never ended, for that could wait for a socket for ever."""
+    found = _contexts.get(os.getpid())
+    if found is None:
+        found = _contexts[os.getpid()] = zmq.Context()
+        found.set(zmq.MAX_SOCKETS, 16_384)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one call: its value, or the error in its place."""
+
+    value: Any = None
+    error: DiscoError | None = None
+    partial: bool = False
+
+    def result(self) -> Any:
+        """Return the value, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class Connection:
+    """A DEALER on one agent, used and closed by one thread at a time."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.session = Session()
+        self._greeting: Greeting | None = None
+        self._socket = _context().socket(zmq.DEALER)
+        self._socket.set(zmq.LINGER, LINGER_MS)
+        self._socket.set(zmq.RECONNECT_IVL, -1)
+        self._socket.set(zmq.SNDHWM, QUEUE_FRAMES_MAX)
+        self._socket.set(zmq.RCVHWM, QUEUE_FRAMES_MAX)
+        self._monitor = self._socket.get_monitor_socket(_ENDINGS)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
+        self._socket.connect(f"ipc://{path}")
+
+    @property
+    def lost(self) -> bool:
+        """Is the connection over? What arrived before can still be received."""
+        return bool(self._monitor.poll(0))
+
+    def gone(self) -> AgentUnavailable:
+        """Return the error of a connection that ended before the answer came."""
+        return AgentUnavailable(f"the agent on {self.path} went away before it answered")
+
+    def wait_on(self, descriptor: int) -> None:
+        """Let `wait` return as well when `descriptor` is readable."""
+        self._poller.register(descriptor, zmq.POLLIN)
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait until something arrived, or the connection was lost or woken; False: time over."""
+        return bool(self._poller.poll(None if seconds is None else ceil(max(seconds, 0) * 1000)))
+
+    def send(self, frame: bytes) -> None:
+        """Send one frame; DiscoError if the agent has not taken the last ten thousand."""
+        try:
+            self._socket.send(frame, zmq.DONTWAIT)
+        except zmq.Again:
+            raise TimeoutExpired(f"the agent on {self.path} takes no more requests") from None
+
+    def receive(self) -> Answer | None:
+        """Return the next answer that has arrived, or None if nothing is there."""
+        while True:
+            try:
+                frame = self._socket.recv(zmq.DONTWAIT)
+            except zmq.Again:
+                return None
+            if answer := self.session.receive(frame):
+                return answer
+
+    def exchange(
+        self, asked: Iterable[Call[Any] | DiscoError], timeout: float
+    ) -> Iterator[Outcome]:
+        """Ask with a window of requests under way; yield what became of each, in order.
+
+        An error among the calls is its own outcome.
+
+        `timeout`: seconds without any answer. When it is over, or the connection is lost,
+        TimeoutExpired or AgentUnavailable is raised in place of the next outcome: the rest has
+        none, and the connection is of no use.
+        """
+        waiting: deque[int | Outcome] = deque()
+        finished: dict[int, Outcome] = {}
+        source = iter(asked)
+        exhausted = False
+        while True:
+            while not exhausted and len(waiting) < WINDOW:
+                call = next(source, None)
+                if call is None:
+                    exhausted = True
+                else:
+                    waiting.append(self._ask(call))
+            if not waiting:
+                return
+            head = waiting[0]
+            if isinstance(head, Outcome):
+                yield head
+            elif head in finished:
+                yield finished.pop(head)
+            else:
+                self._collect(finished, timeout)
+                continue
+            waiting.popleft()
+
+    def _ask(self, call: Call[Any] | DiscoError) -> int | Outcome:
+        """Send a request; an error that this side finds is its outcome at once."""
+        if isinstance(call, DiscoError):
+            return Outcome(error=call)
+        try:
+            number, frame = self.session.ask(call)
+        except DiscoError as error:
+            return Outcome(error=error)
+        self.send(frame)
+        return number
+
+    def _collect(self, finished: dict[int, Outcome], timeout: float) -> None:
+        """Take in every answer that is there; wait for at least one."""
+        deadline = time.monotonic() + timeout
+        while (answer := self.receive()) is None:
+            if self.lost:
+                # The last answers may have come between the look at the socket and this one.
+                if (answer := self.receive()) is None:
+                    raise self.gone()
+                break
+            if not self.wait(deadline - time.monotonic()):
+                raise TimeoutExpired(
+                    f"the agent on {self.path} did not answer within {timeout:g} s"
+                )
+        while answer is not None:
+            finished[answer.number] = _outcome(answer)
+            answer = self.receive()
+
+    def ask(self, call: Call[Any], timeout: float) -> Outcome:
+        """Ask one thing and wait at most `timeout` seconds for what becomes of it."""
+        return next(self.exchange((call,), timeout))
+
+    def greeting(self, timeout: float) -> Greeting:
+        """Return who the agent is; asked once, for the other end is one life of one agent."""
+        if self._greeting is None:
+            found: Greeting = self.ask(calls.hello(), timeout).result()
+            self._greeting = found
+        return self._greeting
+
+    def close(self) -> None:
+        """End the connection; what was sent last still goes out."""
+        if not self._socket.closed:
+            self._socket.disable_monitor()
+            self._monitor.close(0)
+            self._socket.close()
+
+
+def _outcome(answer: Answer) -> Outcome:
+    try:
+        value, partial = answer.result()
+    except DiscoError as error:
+        return Outcome(error=error)
+    return Outcome(value, None, partial)
+
+
+def dial(path: str | None, timeout: float) -> Connection:
+    """Connect to the first agent that listens (see `sockets.py`).
+
+    Raises AgentUnavailable at once if nobody does, naming the paths; Refused, TimeoutExpired.
+    """
+    found = sockets.listening_path(sockets.client_paths(path), timeout)
+    try:
+        return Connection(found)
+    except zmq.ZMQError as error:  # no descriptors left
+        raise DiscoError(f"no connection to the agent on {found}: {error}") from error

@@ -1,0 +1,226 @@
+"""The registrations that a client holds: what is to be said for them, and when. Pure.
+
+A registration is said again to every new life of the agent, with its `ref` and time, so that it is
+adopted without an event. A lease is renewed at a third of its time. One that was closed while the
+agent was away is deregistered when it is back.
+"""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any
+
+from discoagent import calls
+from discoagent.calls import Row, Spec
+from discoagent.errors import DiscoError, NoInstance
+from discoagent.instance import Body
+from discoagent.session import Call
+
+HeldKey = tuple[str, str]  # service, id
+RENEWALS_PER_TTL = 3
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """One registration of this process.
+
+    `said_to` is the incarnation that has it, `renewed` when it was last said or renewed (monotonic
+    seconds), `due` when it will be renewed. `busy`: somebody speaks for it right now. `ended`: why
+    the agent does not have it any more. `successor`: what this process registered in its place.
+    """
+
+    spec: Spec
+    row: Row
+    said_to: int
+    renewed: float
+    due: float | None = None
+    busy: bool = False
+    closing: bool = False
+    lapsed: bool = False
+    ended: DiscoError | None = None
+    successor: "Held | None" = None
+
+    @property
+    def key(self) -> HeldKey:
+        """What names it on its node."""
+        return (self.row[0], self.row[1])
+
+    @property
+    def name(self) -> str:
+        """`SERVICE/INSTANCE@NODE`."""
+        return f"{self.row[0]}/{self.row[1]}@{self.row[2]}"
+
+    @property
+    def over(self) -> bool:
+        """Is there nothing left to hold?"""
+        return self.ended is not None or self.successor is not None
+
+    @property
+    def transient(self) -> bool:
+        """Does it end with its `Disco`? Static ones and those of other processes do not."""
+        return self.spec.own or self.spec.ttl is not None
+
+    def newest(self) -> "Held":
+        """Return the last registration of this id."""
+        held = self
+        while held.successor is not None:
+            held = held.successor
+        return held
+
+    def again(self) -> Call[Row]:
+        """Return what says it again, as it stands now.
+
+        A lease that lapsed has ended, so that it is a new registration; others are as ever.
+        """
+        body = Body.unpack(self.row[5])
+        spec = replace(
+            self.spec, id=self.row[1], port=body.port, tags=body.tags, meta=body.meta, replace=False
+        )
+        if self.lapsed:
+            return calls.register(spec)
+        return calls.register_again(spec, body)
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One thing to say for a held registration; `Holdings.done` must be told what became of it."""
+
+    held: Held
+    call: Call[Row]
+
+
+class Holdings:
+    """All registrations that one client holds. Verbs take `now`, monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._held: dict[HeldKey, Held] = {}
+        self._closing: dict[HeldKey, Held] = {}
+        self._leases: list[tuple[float, int, Held]] = []  # a heap by the time of renewal
+        self._sequence = count()
+        self._said_to: int | None = None  # the incarnation that has all of them, where one has
+
+    def __iter__(self) -> Iterator[Held]:
+        return iter(list(self._held.values()))
+
+    @property
+    def unsettled(self) -> bool:
+        """Is there one that was passed over, because somebody else speaks for it?"""
+        return (bool(self._held) and self._said_to is None) or bool(self._closing)
+
+    def find(self, key: HeldKey) -> Held | None:
+        """Return the registration of this id, if it is held."""
+        return self._held.get(key)
+
+    def add(self, held: Held) -> None:
+        """Hold a registration that the agent has just confirmed."""
+        self._held[held.key] = held
+        if held.said_to != self._said_to:
+            self._said_to = None
+        self._plan(held)
+
+    def remove(self, held: Held) -> None:
+        """Hold it no longer."""
+        for table in (self._held, self._closing):
+            if table.get(held.key) is held:
+                del table[held.key]
+
+    def close(self, held: Held) -> None:
+        """Have it deregistered at the next errand."""
+        held.closing = True
+        self._closing[held.key] = held
+
+    def next_renewal(self) -> float | None:
+        """Return when the next lease is to be renewed."""
+        while self._leases:
+            due, _, held = self._leases[0]
+            if held.due == due and self._held.get(held.key) is held:
+                return due
+            heapq.heappop(self._leases)
+        return None
+
+    def errands(self, incarnation: int, now: float) -> list[Errand]:
+        """Return all that is to be said to the agent's present life; each is `busy` from now on."""
+        found = [
+            Errand(held, calls.deregister(held.name))
+            for held in self._closing.values()
+            if not held.busy
+        ]
+        if self._said_to != incarnation:
+            found += self._unsaid(incarnation)
+        found += self._due(now)
+        for errand in found:
+            errand.held.busy = True
+        return found
+
+    def _unsaid(self, incarnation: int) -> list[Errand]:
+        found = []
+        complete = True
+        for held in list(self._held.values()):
+            if held.over:
+                self.remove(held)
+            elif held.said_to != incarnation and not held.closing:
+                complete = complete and not held.busy
+                if not held.busy:
+                    found.append(Errand(held, held.again()))
+        # While somebody else speaks for one of them, it is looked at again.
+        self._said_to = incarnation if complete and not found else None
+        return found
+
+    def _due(self, now: float) -> list[Errand]:
+        found = []
+        while (due := self.next_renewal()) is not None and due <= now:
+            held = self._leases[0][2]
+            self._plan(held, after=now)
+            if not (held.busy or held.closing or held.over or self._said_to is None):
+                found.append(Errand(held, calls.renew(held.name)))
+        return found
+
+    def _plan(self, held: Held, after: float | None = None) -> None:
+        ttl_ms = held.spec.ttl_ms
+        if ttl_ms is not None and not held.over:
+            start = held.renewed if after is None else after
+            held.due = start + ttl_ms / 1000 / RENEWALS_PER_TTL
+            heapq.heappush(self._leases, (held.due, next(self._sequence), held))
+
+    def done(
+        self, errand: Errand, row: Any, error: DiscoError | None, incarnation: int, asked: float
+    ) -> None:
+        """Take in what became of an errand that was `asked` then: the row, or its error.
+
+        Afterwards `held.ended` tells if the registration is lost, and why.
+        """
+        held = errand.held
+        held.busy = False
+        match errand.call.operation:
+            case "deregister":
+                self.remove(held)
+            case "renew" if isinstance(error, NoInstance):
+                self._missed(held, error, asked)
+            case _ if error is None:
+                held.row, held.said_to, held.renewed, held.lapsed = row, incarnation, asked, False
+                self._plan(held)
+            case "renew":
+                pass  # it is tried again at its time
+            case _:
+                held.ended = error
+                self.remove(held)
+
+    def _missed(self, held: Held, error: NoInstance, asked: float) -> None:
+        """Decide on a lease that the agent does not know: did it lapse, or did somebody end it?
+
+        Only a lapse is made good (this process slept over it); what somebody ended stays ended.
+        """
+        ttl_ms = held.spec.ttl_ms
+        if ttl_ms is not None and asked - held.renewed > ttl_ms / 1000:
+            held.lapsed, held.said_to, self._said_to = True, 0, None
+        else:
+            held.ended = error
+            self.remove(held)
+
+    def undone(self, errands: list[Errand]) -> None:
+        """Take back errands that nothing came of: the agent went away."""
+        if errands:
+            self._said_to = None
+        for errand in errands:
+            errand.held.busy = False

@@ -1,0 +1,188 @@
+"""Keeps a client's registrations alive: one background thread with its own connection.
+
+It says them again to every new life of the agent, renews leases, and deregisters what was closed
+while the agent was away. What is to be said is decided by `held.py`; here are the thread, the clock
+and the connection.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from weakref import WeakValueDictionary
+
+from discoagent.bell import Bell
+from discoagent.connection import Connection, dial
+from discoagent.errors import DiscoError, TimeoutExpired
+from discoagent.held import Errand, Held, HeldKey, Holdings
+
+RETRY_SECONDS = (
+    0.05,
+    0.1,
+    0.2,
+    0.5,
+)  # between looks for an agent that is away; the last one repeats
+BUSY_RETRY_SECONDS = 0.1
+
+_logger = logging.getLogger("discoagent.client")
+
+# Over all clients of this process: the newest registration of an id, which alone may end it.
+_newest: WeakValueDictionary[tuple[str, HeldKey], Held] = WeakValueDictionary()
+_newest_lock = threading.Lock()
+
+
+class Keeper:
+    """The held registrations of one `Disco`, and their thread, which starts with the first."""
+
+    def __init__(self, path: str | None, timeout: float) -> None:
+        self._path = path
+        self._timeout = timeout
+        self._holdings = Holdings()
+        self._state = threading.Condition()  # guards the holdings and `busy`
+        self._thread: threading.Thread | None = None
+        self._bell: Bell | None = None
+        self._closed = False
+
+    def hold(self, path: str, registrations: Iterable[Held]) -> None:
+        """Hold what was registered with the agent on `path`, in place of earlier ones of its id."""
+        with self._state:
+            for held in registrations:
+                succeed(path, held)
+                self._holdings.add(held)
+            if self._closed:
+                return
+            if self._bell is None:
+                self._bell = Bell()
+                self._thread = threading.Thread(
+                    target=self._run, args=(self._bell,), name="discoagent-keeper", daemon=True
+                )
+                self._thread.start()
+        self._bell.ring()
+
+    @contextmanager
+    def speaking_for(self, held: Held, timeout: float) -> Iterator[None]:
+        """Let nobody else speak for a registration meanwhile. Raises TimeoutExpired."""
+        with self._state:
+            if not self._state.wait_for(lambda: not held.busy, timeout):
+                raise TimeoutExpired(f"{held.name}: another request for it is still under way")
+            held.busy = True
+        try:
+            yield
+        finally:
+            with self._state:
+                held.busy = False
+                self._state.notify_all()
+
+    def find(self, key: HeldKey) -> Held | None:
+        """Return the held registration of this id."""
+        with self._state:
+            return self._holdings.find(key)
+
+    def drop(self, held: Held) -> None:
+        """Hold a registration no longer; it has ended."""
+        with self._state:
+            held.closing = True
+            self._holdings.remove(held)
+
+    def close_later(self, held: Held) -> bool:
+        """Have a registration deregistered once the agent answers; False if it is not held."""
+        with self._state:
+            if self._closed or self._bell is None or self._holdings.find(held.key) is not held:
+                return False
+            self._holdings.close(held)
+        self._bell.ring()
+        return True
+
+    def close(self) -> list[Held]:
+        """End the thread; return what is still held and ends with this client."""
+        with self._state:
+            self._closed = True
+            left = [held for held in self._holdings if held.transient and not held.over]
+        if self._bell is not None and self._thread is not None:
+            self._bell.ring()
+            if self._thread is not threading.current_thread():
+                self._thread.join()
+        return left
+
+    # -- the thread --------------------------------------------------------------------------------
+
+    def _run(self, bell: Bell) -> None:
+        connection: Connection | None = None
+        tries = 0
+        while not self._closed:
+            bell.hush()
+            try:
+                connection = connection or self._connect(bell)
+                self._serve(connection)
+                tries = 0
+            except DiscoError:
+                if connection is not None:
+                    connection.close()
+                connection = None
+                if not self._closed:
+                    bell.wait(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
+                tries += 1
+        if connection is not None:
+            connection.close()
+        bell.close()
+
+    def _connect(self, bell: Bell) -> Connection:
+        connection = dial(self._path, self._timeout)
+        try:
+            connection.greeting(self._timeout)
+        except BaseException:
+            connection.close()
+            raise
+        connection.wait_on(bell.descriptor)
+        return connection
+
+    def _serve(self, connection: Connection) -> None:
+        """Say what is to be said, then wait for more. Raises if the agent went away."""
+        incarnation = connection.greeting(self._timeout).incarnation
+        while errands := self._errands(incarnation):
+            self._say(connection, errands, incarnation)
+            if self._closed:
+                return
+        if connection.lost:
+            raise connection.gone()
+        connection.wait(self._pause())
+        while connection.receive() is not None:
+            pass  # late answers
+
+    def _errands(self, incarnation: int) -> list[Errand]:
+        with self._state:
+            return self._holdings.errands(incarnation, time.monotonic())
+
+    def _say(self, connection: Connection, errands: list[Errand], incarnation: int) -> None:
+        asked = time.monotonic()
+        left = list(reversed(errands))
+        try:
+            for outcome in connection.exchange((errand.call for errand in errands), self._timeout):
+                errand = left.pop()
+                with self._state:
+                    self._holdings.done(errand, outcome.value, outcome.error, incarnation, asked)
+                    self._state.notify_all()
+                if errand.held.ended is not None:
+                    _logger.warning("%s is lost: %s", errand.held.name, errand.held.ended)
+        finally:
+            with self._state:
+                self._holdings.undone(left)
+                self._state.notify_all()
+
+    def _pause(self) -> float | None:
+        """Return how long nothing is to be said, as far as is known."""
+        with self._state:
+            if self._holdings.unsettled:
+                return BUSY_RETRY_SECONDS
+            due = self._holdings.next_renewal()
+        return None if due is None else due - time.monotonic()
+
+
+def succeed(path: str, held: Held) -> None:
+    """Make `held` the newest registration of its id in this process."""
+    with _newest_lock:
+        former = _newest.get((path, held.key))
+        if former is not None and former is not held:
+            former.successor = held
+        _newest[path, held.key] = held

@@ -1,0 +1,162 @@
+"""What one watch has shown, and what is to be shown next. Pure.
+
+The agent tells the present as `added` and then `synced`; it does so again when the watch is asked
+again (the agent was away) or when it told a `reset`. A watcher must not see that: a `View`
+remembers what was shown, lays the new present beside it, and lets only the true differences out.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgpack
+
+from discoagent.calls import Row
+from discoagent.instance import Event
+from discoagent.session import nonsense
+
+# A new life of the agent that lost its entries is told them by their clients: `settle_after` (3 s).
+SETTLE_SECONDS = 4.0
+HELD_SECONDS_MAX = 15.0  # an agent that restarts in a loop does not keep dead services on show
+UPDATED_MS = 7  # where a packed body has it
+
+EventRow = Sequence[Any]
+RowKey = tuple[str, str, str]
+
+
+class View:
+    """The instances that one watch shows. `now` is monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._shown: dict[RowKey, Row] = {}
+        self._synced = False
+        self._present: dict[RowKey, EventRow] | None = None  # told anew, until `synced`
+        self._scope: set[str] | None = None  # the nodes that are told anew; None: all
+        self._own: str | None = None
+        self._restarted: str | None = None  # the agent's node, if the present comes from a new life
+        self._missing: dict[RowKey, tuple[float, float]] = {}  # when it goes, since when missing
+        self._told_ms = 0
+
+    def begin(self, node: str, *, restarted: bool) -> None:
+        """Begin a present: the watch was asked of the agent on `node`; `restarted`: a new life."""
+        if self._shown or self._synced:
+            self._present, self._scope = {}, None
+            self._restarted = node if restarted and node == self._own else None
+        self._own = node
+
+    def receive(self, batch: Iterable[EventRow], now: float) -> list[Event]:
+        """Take in one batch of the agent's events; return what is to be shown.
+
+        Raises DiscoError (kind `protocol`) for nonsense.
+        """
+        shown: list[Event] = []
+        try:
+            for row in batch:
+                self._take(row, now, shown)
+        except (TypeError, ValueError, IndexError, KeyError) as error:
+            raise nonsense("an event of another shape") from error
+        return shown
+
+    def deadline(self) -> float | None:
+        """Return when `expire` will have something to show, as far as is known."""
+        if not self._missing or self._present is not None:
+            return None
+        return min(goes for goes, _ in self._missing.values())
+
+    def expire(self, now: float) -> list[Event]:
+        """Return the removals of what clients did not say again to their restarted agent."""
+        if self._present is not None:
+            return []
+        gone = [key for key, (goes, _) in self._missing.items() if goes <= now]
+        return [self._unknown_removal(key) for key in gone]
+
+    def _take(self, row: EventRow, now: float, shown: list[Event]) -> None:
+        kind = row[0]
+        self._told_ms = row[1]
+        if kind == "synced":
+            self._sync(row, now, shown)
+        elif kind == "reset":
+            self._reset(row[7])
+        else:
+            key = _key(row[2] or row[3])
+            if self._present is not None and (self._scope is None or key[2] in self._scope):
+                self._assemble(kind, key, row)
+            else:
+                self._apply(kind, key, row, shown)
+
+    def _reset(self, node: str | None) -> None:
+        """Begin a present of one node, or of all; one within another widens it."""
+        if self._present is None:
+            self._present, self._scope = {}, None if node is None else {node}
+        elif node is None:
+            self._present, self._scope = {}, None
+        else:
+            self._present = {key: row for key, row in self._present.items() if key[2] != node}
+            if self._scope is not None:
+                self._scope.add(node)
+
+    def _assemble(self, kind: str, key: RowKey, row: EventRow) -> None:
+        assert self._present is not None
+        if kind == "removed":
+            self._present.pop(key, None)
+        else:
+            self._present[key] = row
+
+    def _sync(self, row: EventRow, now: float, shown: list[Event]) -> None:
+        """End a present: show how it differs from what was shown."""
+        present, self._present = self._present, None
+        if present is not None:
+            for key in [key for key in self._shown if key not in present]:
+                if self._scope is None or key[2] in self._scope:
+                    self._miss(key, now, shown)
+            for key, told in present.items():
+                self._apply("added", key, told, shown)
+        self._scope = self._restarted = None
+        if not self._synced:
+            self._synced = True
+            shown.append(Event.from_row(row))
+
+    def _miss(self, key: RowKey, now: float, shown: list[Event]) -> None:
+        """Show that an instance is gone, unless its client may yet say it again."""
+        if key[2] == self._restarted or (key in self._missing and key[2] == self._own):
+            _, since = self._missing.get(key, (now, now))
+            self._missing[key] = (min(now + SETTLE_SECONDS, since + HELD_SECONDS_MAX), since)
+        else:
+            shown.append(self._unknown_removal(key))
+
+    def _apply(self, kind: str, key: RowKey, row: EventRow, shown: list[Event]) -> None:
+        """Show one change, if it is one."""
+        self._missing.pop(key, None)
+        if kind == "removed":
+            before = self._shown.pop(key, None)
+            if before is not None:
+                shown.append(Event.from_row([kind, row[1], None, row[3] or before, *row[4:]]))
+            return
+        before = self._shown.get(key)
+        self._shown[key] = row[2]
+        if before is None:
+            shown.append(Event.from_row(["added", row[1], row[2], None, *row[4:]]))
+        elif not _alike(before, row[2]):
+            # It ended and was registered anew unseen, or the steps between are not known.
+            cause = "unknown" if kind == "added" and row[4] in (None, "registered") else row[4]
+            shown.append(Event.from_row(["updated", row[1], row[2], before, cause, *row[5:]]))
+
+    def _unknown_removal(self, key: RowKey) -> Event:
+        self._missing.pop(key, None)
+        before = self._shown.pop(key)
+        return Event.from_row(["removed", self._told_ms, None, before, "unknown", b"", None, None])
+
+
+def _key(row: Row) -> RowKey:
+    return (row[0], row[1], row[2])
+
+
+def _alike(one: Row, other: Row) -> bool:
+    """Would a user see no change? The state of its node and the time of its update do not count."""
+    if one[4] != other[4]:
+        return False
+    if one[5] == other[5]:
+        return True
+    bodies = [list(msgpack.unpackb(row[5])) for row in (one, other)]
+    return bodies[0][:UPDATED_MS] + bodies[0][UPDATED_MS + 1 :] == (
+        bodies[1][:UPDATED_MS] + bodies[1][UPDATED_MS + 1 :]
+    )
