@@ -11,7 +11,7 @@ from typing import Any
 
 from discoagent import durations
 from discoagent.errors import InvalidRequest
-from discoagent.instance import NO_META, USABLE_STATES, Body, Instance, Json, Member
+from discoagent.instance import USABLE_STATES, Body, Instance, Json, Member
 from discoagent.session import Call
 
 Row = Sequence[Any]
@@ -125,7 +125,7 @@ class Spec:
     address: str | None = None
     id: str | None = None
     tags: Sequence[str] = ()
-    meta: Mapping[str, str] = field(default=NO_META)
+    meta: Mapping[str, str] = field(default_factory=dict)
     pid: int | None = None
     ttl: str | float | None = None
     static: bool = False
