@@ -48,13 +48,14 @@ class Running:
             self._ended = True
             self._arrived.notify_all()
 
-    def line(self, pattern: str) -> re.Match[str]:
-        """Wait for a line that has the pattern, and return the match."""
+    def line(self, pattern: str, *, after: int = 0) -> re.Match[str]:
+        """Wait for a line that has the pattern (not the first `after` lines); return the match."""
         found: re.Match[str] | None = None
 
         def looked() -> bool:
             nonlocal found
-            found = next(filter(None, (re.search(pattern, line) for line in self.lines)), None)
+            matches = (re.search(pattern, line) for line in self.lines[after:])
+            found = next(filter(None, matches), None)
             return found is not None or self._ended
 
         with self._arrived:

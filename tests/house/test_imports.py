@@ -13,15 +13,25 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("api", "settings", "wire_chains"),
     ("config", "logs", "session", "wire_messages"),
     ("calls", "mesh_sockets", "wire"),
-    ("connection", "links", "sim", "view"),
-    ("held", "transport"),
-    ("keeper", "local"),
-    ("client", "ipc"),
+    ("connection", "held", "links", "sim", "view"),
+    ("keeper", "registration", "transport"),
+    ("ipc", "local", "watch"),
+    ("client",),
     ("agent", "cli"),
     ("daemon",),
 )
 KNOWS_ZMQ = {"client", "connection", "ipc", "transport", "links", "mesh_sockets"}
-CLI_KNOWS = {"api", "cli", "client", "durations", "errors", "instance", "session", "sockets"}
+CLI_KNOWS = {
+    "api",
+    "cli",
+    "client",
+    "durations",
+    "errors",
+    "instance",
+    "registration",
+    "session",
+    "sockets",
+}
 
 FILES = [path for path in python_files("discoagent") if path != PACKAGE / "__init__.py"]
 

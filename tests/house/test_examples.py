@@ -1,0 +1,124 @@
+"""The examples and the README's own lines, run against a real agent."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from discoagent import Disco, Event
+from discoagent.cli import COMMANDS
+from tests.house.processes import DEADLINE, Running, agent, clean_environment
+from tests.house.project import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Run an agent; return the environment in which `discoctl` is found, and finds the agent."""
+    command = tmp_path / "bin" / "discoctl"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m discoagent.cli "$@"\n')
+    command.chmod(0o755)
+    path = f"{tmp_path}/agent.sock"
+    with Running(agent("--node", "n", "--bind", "127.0.0.1:0", "--socket", path)) as running:
+        running.line("^ready ")
+        yield {
+            "DISCO_SOCKET": path,
+            "PATH": f"{command.parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+        }
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_shell_service_is_listed_as_long_as_it_runs(environ: dict[str, str]) -> None:
+    """Added once its server runs; stopped, it is removed with the true cause."""
+    port = free_port()
+    script = [str(ROOT / "examples" / "shell-service.sh"), "hello", str(port)]
+    with Disco(environ["DISCO_SOCKET"]) as disco:
+        events: Iterator[Event] = iter(disco.watch("hello", timeout=DEADLINE))
+        assert next(events).kind == "synced"
+        with Running(script, environ) as running:
+            added = next(events)
+            assert added.instance is not None
+            assert (added.kind, added.instance.name) == ("added", f"hello/hello-{port}@n")
+            assert added.instance.tags == ("example",)
+            assert disco.resolve("hello").port == port
+
+            running.signal(signal.SIGTERM)
+            removed = next(events)
+            assert (removed.kind, removed.cause) == ("removed", "exit:SIGTERM")
+            assert running.code() == 128 + signal.SIGTERM
+
+
+def test_an_application_registers_and_follows(environ: dict[str, str]) -> None:
+    """It sees the service that it needs come and go; killed, it is gone itself."""
+    argv = [sys.executable, str(ROOT / "examples" / "app.py"), "--port", "9000", "--needs", "db"]
+    with Disco(environ["DISCO_SOCKET"]) as disco, Running(argv, environ) as running:
+        running.line("^registered shop/shop-9000@n$")
+        running.line("^db is at no address$")
+
+        with disco.register("db", port=5432, address="10.0.0.9"):
+            running.line("^db is at 10.0.0.9:5432$")
+        running.line("^db is at no address$", after=3)
+
+        events = iter(disco.watch("shop", timeout=DEADLINE))
+        assert [next(events).kind, next(events).kind] == ["added", "synced"]
+        running.signal(signal.SIGKILL)
+        assert next(events).kind == "removed"
+
+
+def test_the_readme_s_python_runs(environ: dict[str, str]) -> None:
+    """Word for word."""
+    (code,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**clean_environment(), **environ},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    lines = ran.stdout.splitlines()
+    assert lines[0] == "web/web-8080@n 127.0.0.1 8080"
+    assert [line.split()[0] for line in lines[1:]] == ["added", "synced"]
+
+
+def test_the_readme_s_commands_exist() -> None:
+    """Every `discoctl WORD` that it shows is a command."""
+    shown = set(re.findall(r"\bdiscoctl ([a-z]+)", README))
+
+    assert shown
+    assert shown - set(COMMANDS) == set()
+
+
+def test_the_readme_s_configuration_is_valid(tmp_path: Path) -> None:
+    """As it stands there."""
+    (text,) = re.findall(r"^```toml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "agent.toml"
+    file.write_text(text)
+    ran = subprocess.run(
+        agent("--config", str(file), "--check-config"),
+        cwd=ROOT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+    assert (ran.returncode, ran.stderr) == (0, "")
