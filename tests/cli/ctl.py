@@ -1,0 +1,56 @@
+"""Runs `discoctl` for the tests: in a process of its own, as a user does."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+ANSWER_SECONDS = 30  # only a hang takes so long
+
+ARGV = (sys.executable, "-m", "discoagent.cli")
+
+
+class Answer(NamedTuple):
+    """What one command left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON value on stdout."""
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[Any]:
+        """The JSON values on stdout, one a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def error(self) -> Any:
+        """The JSON error on stderr."""
+        return json.loads(self.err)["error"]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return an environment in which no setting of the developer's own counts."""
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("DISCO_", "DISCOAGENT_"))}
+    own.pop("NO_COLOR", None)
+    return {**own, **variables}
+
+
+def ctl(*args: str, env: Mapping[str, str] | None = None, stdin: str | None = None) -> Answer:
+    """Run one command to its end."""
+    ran = subprocess.run(
+        [*ARGV, *args],
+        env=environment(**(env or {})),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=ANSWER_SECONDS,
+        check=False,
+    )
+    return Answer(ran.returncode, ran.stdout, ran.stderr)

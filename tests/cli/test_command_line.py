@@ -1,0 +1,322 @@
+"""The command line itself: options, help, errors and exit codes, with no agent anywhere."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import zmq
+
+from discoagent.cli import COMMANDS, main
+from discoagent.cli.command import Verb
+from tests.cli.ctl import ARGV, Answer, ctl, environment
+
+NAMES = {
+    *("list", "services", "resolve", "get", "register", "run", "update", "deregister", "renew"),
+    *("watch", "wait", "members", "join", "leave", "status", "ping", "dev", "version"),
+}
+NOT_YET = {
+    "watch": ("--from", "--save-token", "--topic", "-f"),
+    "register": ("--check", "--verify", "--wait-seen"),
+    "run": ("--drain", "--check", "--ttl", "--pid", "--static"),
+    "list": ("--near", "-f"),
+    "resolve": ("--prefer",),
+}
+
+
+def run(capsys: pytest.CaptureFixture[str], *args: str) -> Answer:
+    """Run a command in this process."""
+    code = main.main(list(args), standalone_mode=False)
+    captured = capsys.readouterr()
+    return Answer(code, captured.out, captured.err)
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no setting of the developer's own count."""
+    for name in ("DISCO_SOCKET", "DISCO_TIMEOUT", "DISCO_OUTPUT", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def nobody(tmp_path: Path) -> str:
+    """Return a path where no agent listens."""
+    return str(tmp_path / "nobody.sock")
+
+
+@pytest.fixture
+def mute(tmp_path: Path) -> Iterator[str]:
+    """Return a path where somebody listens who never answers."""
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+        router.bind(f"ipc://{tmp_path}/mute.sock")
+        yield str(tmp_path / "mute.sock")
+
+
+def command(name: str) -> Verb:
+    """Return a sub-command."""
+    found = main.get_command(click.Context(main), name)
+    assert isinstance(found, Verb)
+    return found
+
+
+def test_the_commands_are_those_of_the_contract() -> None:
+    """No more, no fewer."""
+    assert set(COMMANDS) == NAMES
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_every_command_has_help_with_an_example(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And shows the global options apart from its own."""
+    answer = run(capsys, name, "--help")
+
+    assert answer.code == 0
+    assert f"Usage: discoctl {name}" in answer.out
+    assert (
+        f"Example:\n  discoctl {name}" in answer.out or f"discoctl {name}" in command(name).example
+    )
+    assert "Global options, before or after the command:" in answer.out
+    assert "--timeout DURATION" in answer.out
+
+
+def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """By what they are for, and with the exit codes."""
+    answer = run(capsys, "--help")
+
+    assert answer.code == 0
+    assert all(f"  {name} " in answer.out for name in NAMES)
+    assert "124 timeout" in answer.out
+
+
+@pytest.mark.parametrize("name", sorted(NOT_YET))
+def test_what_is_not_built_does_not_exist(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, and not in the help."""
+    shown = run(capsys, name, "--help").out
+    for option in NOT_YET[name]:
+        assert f"{option} " not in shown
+        assert run(capsys, name, "x", option, "y").code == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["lits"], "no such command: lits; did you mean list?"),
+        (["list", "--tga", "x"], "no such option: --tga; did you mean --tag? (see discoctl list"),
+        (["--tiemout", "1s", "list"], "no such option: --tiemout; did you mean --timeout?"),
+        (["list", "-o", "yaml"], "no such format: 'yaml'; there are table, wide, json"),
+        (["members", "-o", "env"], "no such format: 'env'; there are table, wide, json"),
+        (["list", "-o", "url"], "no such format: 'url'"),
+        (["list", "--timeout", "5"], "must be a duration such as"),
+        (["list", "--timeout", "0s"], "must be longer than 0"),
+        (["list", "--sort", "colour"], "no such key: 'colour'; there are service, id"),
+        (["list", "--limit", "0"], "0 is not in the range x>=1"),
+        (["get"], "missing argument 'ID'"),
+        (["get", "a", "b"], "unexpected extra argument"),
+        (["resolve"], "missing argument 'SERVICE'"),
+        (["register", "web"], "exactly one of --pid, --ttl and --static"),
+        (
+            ["register", "web", "--ttl", "5s", "--static"],
+            "exactly one of --pid, --ttl and --static",
+        ),
+        (["register", "web", "--static", "--port", "70000"], "'--port': 70000 is not in the range"),
+        (["register", "web", "--static", "--meta", "zone"], "'zone' is not of the form k=v"),
+        (["update", "web-1"], "nothing to change"),
+        (["update", "web-1", "--set", "=x"], "'=x' is not of the form k=v"),
+        (["wait", "web", "--gone", "--count", "2"], "--gone and --count exclude each other"),
+        (["watch", "--count", "-1"], "-1 is not in the range x>=0"),
+        (["join"], "missing argument 'HOST:PORT...'"),
+        (["run", "web", "true"], "unexpected extra argument"),
+        (["run", "web"], "give the command to run after --"),
+        (["run", "web", "--"], "give the command to run after --"),
+        (["run", "bad name", "--", "true"], "service: must be 1 to 128 of the characters"),
+        (["run", "web", "--address", "a:1", "--", "true"], "address: must be a host name or an IP"),
+        (["run", "web", "--meta", f"k={'x' * 1025}", "--", "true"], "at most 1024 bytes"),
+        (["run", "web", "--tag", "a\tb", "--", "true"], "tags: must be 1 to 256 bytes"),
+        (["dev", "17"], "17 is not in the range 1<=x<=16"),
+        (["dev", "2", "--"], "give the command to run after --"),
+        (["-q"], ""),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+)
+def test_wrong_use_is_one_line_and_2(
+    args: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says what is wrong, and names what was probably meant."""
+    answer = run(capsys, *args)
+
+    assert (answer.code, answer.out) == (2, "")
+    assert sentence in answer.err
+    if sentence:
+        assert answer.err.startswith("discoctl: ")
+        assert len(answer.err.splitlines()) == 1
+
+
+def test_errors_as_json(capsys: pytest.CaptureFixture[str], nobody: str) -> None:
+    """With the code, a word, a sentence, and the field where there is one."""
+    wrong = run(capsys, "register", "web", "--static", "--port", "0", "-o", "json")
+    unknown = run(capsys, "-ojsonl", "list", "--bogus")
+    away = run(capsys, "list", "-o", "json", "--socket", nobody)
+
+    assert (wrong.code, wrong.error["code"], wrong.error["field"]) == (2, 2, "port")
+    assert (unknown.error["kind"], unknown.error["field"]) == ("usage", "bogus")
+    assert (away.code, away.out) == (3, "")
+    assert (away.error["code"], away.error["kind"], away.error["field"]) == (3, "unavailable", None)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["list"],
+        ["list", "web"],
+        ["services"],
+        ["resolve", "web"],
+        ["resolve", "web", "--wait", "5s"],
+        ["get", "web-1"],
+        ["register", "web", "--static"],
+        ["update", "web-1", "--port", "1"],
+        ["deregister", "web-1"],
+        ["renew", "web-1"],
+        ["watch"],
+        ["wait", "web"],
+        ["members"],
+        ["join", "127.0.0.1:1"],
+        ["leave"],
+        ["status"],
+        ["status", "--wait-ready"],
+        ["ping"],
+        ["run", "web", "--require", "--", "false"],
+    ],
+    ids=" ".join,
+)
+def test_nobody_listens(args: list[str], nobody: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line that names the path, exit code 3, at once; nothing is started."""
+    answer = run(capsys, args[0], "--socket", nobody, *args[1:])
+
+    assert (answer.code, answer.out) == (3, "")
+    assert nobody in answer.err
+    assert len(answer.err.splitlines()) == 1
+
+
+def test_the_error_names_every_path_tried(tmp_path: Path) -> None:
+    """The system's, the user's, and the one of last resort."""
+    answer = ctl("ping", env={"XDG_RUNTIME_DIR": str(tmp_path)})
+
+    if answer.code == 3:  # unless an agent runs on this machine
+        for path in ("/run/discoagent/", f"{tmp_path}/discoagent/", "/tmp/discoagent-"):
+            assert f"{path}" in answer.err
+
+
+def test_somebody_listens_and_does_not_answer(
+    mute: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """124, when the flag's time is over or the variable's; the flag wins."""
+    asked = time.monotonic()
+    assert run(capsys, "ping", "--socket", mute, "--timeout", "100ms").code == 124
+    monkeypatch.setenv("DISCO_TIMEOUT", "150ms")
+    assert run(capsys, "list", "--socket", mute).code == 124
+    monkeypatch.setenv("DISCO_TIMEOUT", "1h")
+    assert run(capsys, "status", "--socket", mute, "--timeout", "100ms").code == 124
+    assert time.monotonic() - asked > 0.3
+
+
+def test_an_option_after_the_command_wins(
+    mute: str, nobody: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over the one before it, which wins over the environment."""
+    monkeypatch.setenv("DISCO_SOCKET", mute)
+    monkeypatch.setenv("DISCO_TIMEOUT", "100ms")
+
+    assert run(capsys, "ping").code == 124
+    assert run(capsys, "--socket", nobody, "ping").code == 3
+    assert run(capsys, "--socket", mute, "ping", "--socket", nobody).code == 3
+    assert run(capsys, "--socket", nobody, "ping", "--socket", mute).code == 124
+
+
+def test_quiet_says_nothing(nobody: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before or after the command, on a wrong command line too: only the code."""
+    for args in (["-q", "list"], ["list", "-q"], ["list", "--quiet", "--bogus"]):
+        answer = run(capsys, *args, "--socket", nobody)
+
+        assert answer.code in (2, 3)
+        assert (answer.out, answer.err) == ("", "")
+
+
+def test_the_environment_s_format_is_for_those_who_know_it(
+    nobody: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`DISCO_OUTPUT=env` is no error for `members`; a word that no command knows is."""
+    monkeypatch.setenv("DISCO_OUTPUT", "env")
+    assert run(capsys, "members", "--socket", nobody).code == 3
+    monkeypatch.setenv("DISCO_OUTPUT", "yaml")
+    assert run(capsys, "members", "--socket", nobody).code == 2
+
+
+def test_version_needs_no_agent(nobody: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`agent` is null then, and the code 0."""
+    found = run(capsys, "version", "-o", "json", "--socket", nobody)
+
+    assert found.code == 0
+    assert found.json["agent"] is None
+    assert set(found.json) == {"version", "wire", "api", "python", "zmq", "pyzmq", "agent"}
+    assert run(capsys, "--version").out.startswith("discoctl ")
+
+
+def test_nothing_asked_is_help_and_2(capsys: pytest.CaptureFixture[str]) -> None:
+    """On stderr: it is no data."""
+    answer = run(capsys)
+
+    assert (answer.code, answer.out) == (2, "")
+    assert "Usage: discoctl" in answer.err
+
+
+def test_a_reader_that_went_away_is_no_error() -> None:
+    """No traceback, no word."""
+    with subprocess.Popen(
+        [*ARGV, "version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        _, err = process.communicate(timeout=30)
+
+    assert (process.returncode, err) == (141, b"")
+
+
+def test_a_full_disk_is_an_error() -> None:
+    """What could not be written is not passed over."""
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [*ARGV, "version"], stdout=full, stderr=subprocess.PIPE, env=environment(), check=False
+        )
+
+    assert ran.returncode == 7
+    assert ran.stderr.startswith(b"discoctl: cannot write")
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_a_query_loads_no_more_than_it_needs() -> None:
+    """`discoctl list` starts as quickly as its libraries: no command but its own is loaded."""
+    script = (
+        "import sys\n"
+        "from discoagent.cli import main\n"
+        "main.main(['list', '--socket', '/nowhere/a.sock', '-q'], standalone_mode=False)\n"
+        "import discoagent.cli.command\n"
+        "print(*sys.modules)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(),
+    )
+    loaded = set(ran.stdout.split())
+
+    assert "discoagent.cli.reading" in loaded
+    assert not loaded & {
+        *("asyncio", "ctypes", "subprocess", "logging.handlers", "discoagent.wire", "tempfile"),
+        *(f"discoagent.cli.{name}" for name in ("run", "dev", "child", "watching", "cluster")),
+    }
