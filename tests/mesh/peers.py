@@ -2,15 +2,31 @@
 
 import asyncio
 import contextlib
+import functools
+import socket
 from collections.abc import Callable, Coroutine, Iterator
 
+import pytest
 import zmq
 
 from discoagent.core.entry import ReplicaId
 from discoagent.core.messages import Envelope, Heartbeat, Hello, Message
-from discoagent.transport import Transport, WireError
+from discoagent.transport import Transport
+from discoagent.wire import WireError
 
 DEADLINE = 20.0  # seconds; what is waited for comes within milliseconds
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this host has no IPv6")
 
 
 class Peer:
@@ -90,7 +106,7 @@ class Peer:
         return True
 
     async def subscribed_to(self, other: "Peer", *, beat: int = 0) -> None:
-        """Let the other publish until it is heard here: nobody tells when a subscription is in force."""
+        """Let the other publish until it is heard: nobody tells when a subscription is in force."""
         async with asyncio.timeout(DEADLINE):
             while heartbeat(other, beat) not in self.messages:
                 other.transport.broadcast(heartbeat(other, beat))
@@ -101,10 +117,10 @@ class Peer:
 def run(story: Callable[[], Coroutine[None, None, None]]) -> Callable[[], None]:
     """Make a test of a coroutine function."""
 
+    @functools.wraps(story)
     def test() -> None:
         asyncio.run(story())
 
-    test.__doc__ = story.__doc__
     return test
 
 

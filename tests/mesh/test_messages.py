@@ -51,7 +51,7 @@ KINDS: tuple[Message, ...] = (
     Digest(2, ((B, 7),)),
     DigestReply(2, (FRIEND,)),
     SyncRequest(3, (Want(B, 4, 2, 9),)),
-    SyncChunk(3, True, (DELTA, Page(B, 0, 9, {4: ENTRY}, ((4, 1),)), Absent(B))),  # noqa: FBT003
+    SyncChunk(3, True, (DELTA, Page(B, 0, 9, {4: ENTRY}, ((4, 1),)), Absent(B))),
 )
 
 
@@ -93,8 +93,10 @@ async def test_three_hear_one_another() -> None:
 @run
 async def test_a_large_message_is_shared_by_the_queues() -> None:
     """Two peers read the same bytes."""
-    entries = {dot: Entry(Kind.SERVICE, "web", f"{dot}", b"", bytes(10_000)) for dot in range(1, 41)}
-    page = SyncChunk(1, False, (Page(B, 0, 40, entries),))  # noqa: FBT003
+    entries = {
+        dot: Entry(Kind.SERVICE, "web", f"{dot}", b"", bytes(10_000)) for dot in range(1, 41)
+    }
+    page = SyncChunk(1, False, (Page(B, 0, 40, entries),))
     with peers(Peer("a"), Peer("b"), Peer("c")) as (a, b, c):
         await a.until_linked(b, c)
         a.transport.send([b.endpoint, c.endpoint], page)

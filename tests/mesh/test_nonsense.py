@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import socket
 from collections.abc import Iterator
 
@@ -69,7 +70,11 @@ async def test_a_heartbeat_does_not_come_to_the_router() -> None:
 def raw_peer() -> Iterator[tuple[str, "zmq.Socket[bytes]", "zmq.Socket[bytes]"]]:
     """Return the endpoint of a bare ROUTER, it, and the bare PUB on the next port."""
     with raw(zmq.ROUTER) as router, raw(zmq.PUB) as publisher:
-        yield str(bind_pair(router, publisher, parse("127.0.0.1:0", any_port=True))), router, publisher
+        yield (
+            str(bind_pair(router, publisher, parse("127.0.0.1:0", any_port=True))),
+            router,
+            publisher,
+        )
 
 
 @run
@@ -106,7 +111,7 @@ async def test_garbage_in_answer() -> None:
         a.transport.connect(endpoint)
         a.transport.send([endpoint], hello())
         await a.until(lambda: a.transport.linked(endpoint))
-        assert router.poll(DEADLINE * 1000)
+        assert router.poll(int(DEADLINE * 1000))
         name, _ = router.recv_multipart()
         assert name == routing_id(a.id)
         for frames in ([b"?"], [GOOD, b"more"], [encode(heartbeat(a, 1), None)], [GOOD]):
@@ -126,7 +131,7 @@ async def test_an_oversize_frame_ends_its_connection() -> None:
         with dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED) as monitor:
             dealer.connect(f"tcp://{a.endpoint}")
             dealer.send(bytes(MESSAGE_BYTES_MAX + 1))
-            assert await asyncio.to_thread(monitor.poll, DEADLINE * 1000)
+            assert await asyncio.to_thread(monitor.poll, int(DEADLINE * 1000))
             assert recv_monitor_message(monitor)["event"] == zmq.EVENT_DISCONNECTED
             dealer.disable_monitor()
         dealer.send(GOOD)
@@ -189,7 +194,15 @@ def test_a_browser_does_no_harm(port: int, role: str) -> None:
 async def test_an_endpoint_that_cannot_be_read_is_no_link() -> None:
     """A peer may tell any endpoint."""
     with peers(Peer("a")) as (a,):
-        for endpoint in ("", "here", "127.0.0.1:0", "127.0.0.1:65535", "[::1]", "a b:7800", "*:7800"):
+        for endpoint in (
+            "",
+            "here",
+            "127.0.0.1:0",
+            "127.0.0.1:65535",
+            "[::1]",
+            "a b:7800",
+            "*:7800",
+        ):
             a.transport.connect(endpoint)
             assert not a.transport.linked(endpoint)
             a.transport.disconnect(endpoint)
@@ -217,7 +230,7 @@ async def test_one_busy_peer_does_not_hold_up_the_loop() -> None:
             turn()
             await a.until(lambda: len(a.heard) == 2_000)
 
-        assert max(later - sooner for sooner, later in zip(turns, turns[1:], strict=False)) <= 256
+        assert max(later - sooner for sooner, later in itertools.pairwise(turns)) <= 256
 
 
 @run
