@@ -9,7 +9,9 @@
     DIGEST_REPLY  number, [member...]
     SYNC_REQUEST  number, [[node, incarnation, since, after, floor]...]
     SYNC_CHUNK    number, is it the last, [part...]
-    member        [node, incarnation, endpoint, clock, standing, age ms]
+    PROBE         number, [node...]
+    PROBE_REPLY   number, [member...]
+    member        [node, incarnation, endpoint, clock, standing, age ms, beat, refused ms + 1 | 0]
 
 Deltas and parts are in `wire_chains.py`, what is around the fields in `wire.py`.
 """
@@ -24,6 +26,7 @@ from discoagent.core.limits import (
     ENDPOINT_BYTES_MAX,
     NAME_BYTES_MAX,
     NODES_MAX,
+    PROBED_MAX,
     REASON_BYTES_MAX,
 )
 from discoagent.core.messages import (
@@ -35,6 +38,8 @@ from discoagent.core.messages import (
     Hello,
     Message,
     Parting,
+    Probe,
+    ProbeReply,
     Refusal,
     RefusalKind,
     Standing,
@@ -68,6 +73,8 @@ class Number(IntEnum):
     DIGEST_REPLY = 7
     SYNC_REQUEST = 8
     SYNC_CHUNK = 9
+    PROBE = 10
+    PROBE_REPLY = 11
 
 
 def _pack_delta_message(it: DeltaMessage) -> list[Any]:
@@ -143,7 +150,7 @@ def _read_digest(reader: Reader) -> Digest:
     return Digest(number, tuple(known))
 
 
-def _pack_digest_reply(it: DigestReply) -> list[Any]:
+def _pack_digest_reply(it: DigestReply | ProbeReply) -> list[Any]:
     return [it.number, _pack_members(it.members)]
 
 
@@ -152,7 +159,18 @@ def _read_digest_reply(reader: Reader) -> DigestReply:
 
 
 def _pack_members(members: tuple[Acquaintance, ...]) -> list[Any]:
-    return [[*it.replica, it.endpoint, it.clock, int(it.standing), it.age_ms] for it in members]
+    return [
+        [
+            *it.replica,
+            it.endpoint,
+            it.clock,
+            int(it.standing),
+            it.age_ms,
+            it.beat,
+            it.refused_ms + 1,
+        ]
+        for it in members
+    ]
 
 
 _STANDINGS: Mapping[int, Standing] = {standing.value: standing for standing in Standing}
@@ -163,15 +181,17 @@ def _read_members(reader: Reader) -> tuple[Acquaintance, ...]:
 
 
 def _read_member(reader: Reader) -> Acquaintance:
-    width = reader.array("members", 6)
+    width = reader.array("members", 8)
     member = Acquaintance(
         reader.replica("members.replica"),
         reader.text("members.endpoint", ENDPOINT_BYTES_MAX),
         reader.integer("members.clock"),
         reader.choice("members.standing", _STANDINGS),
         reader.integer("members.age_ms"),
+        reader.integer("members.beat"),
+        reader.integer("members.refused_ms") - 1,
     )
-    reader.skip(width - 6)
+    reader.skip(width - 8)
     return member
 
 
@@ -208,6 +228,20 @@ def _read_sync_chunk(reader: Reader) -> SyncChunk:
     return SyncChunk(number, last, tuple(read_part(reader) for _ in range(count)))
 
 
+def _pack_probe(it: Probe) -> list[Any]:
+    return [it.number, it.nodes]
+
+
+def _read_probe(reader: Reader) -> Probe:
+    number = reader.integer("number")
+    count = reader.items("probe.nodes", PROBED_MAX)
+    return Probe(number, tuple(reader.name("probe.nodes") for _ in range(count)))
+
+
+def _read_probe_reply(reader: Reader) -> ProbeReply:
+    return ProbeReply(reader.integer("number"), _read_members(reader))
+
+
 @dataclass(frozen=True, slots=True)
 class Codec:
     """How one kind of message becomes `fields` fields, and these become one again."""
@@ -228,5 +262,7 @@ BY_TYPE: Mapping[type, Codec] = {
     DigestReply: Codec(Number.DIGEST_REPLY, 2, _pack_digest_reply, _read_digest_reply),
     SyncRequest: Codec(Number.SYNC_REQUEST, 2, _pack_sync_request, _read_sync_request),
     SyncChunk: Codec(Number.SYNC_CHUNK, 3, _pack_sync_chunk, _read_sync_chunk),
+    Probe: Codec(Number.PROBE, 2, _pack_probe, _read_probe),
+    ProbeReply: Codec(Number.PROBE_REPLY, 2, _pack_digest_reply, _read_probe_reply),
 }
 BY_NUMBER: Mapping[int, Codec] = {codec.number: codec for codec in BY_TYPE.values()}

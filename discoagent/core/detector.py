@@ -1,47 +1,76 @@
-"""Silence, and what follows from it: alive -> suspect -> down, and back.
+"""Silence, evidence, and the verdicts that follow from them.
 
-Silence runs on a *witnessed* clock: it advances by at most two ticks at each call, so the time in
-which this agent itself did not run counts for nobody's silence. After a pause longer than a
-heartbeat every peer starts anew, since what they said meanwhile may still lie unread. (Lifeguard:
-Dadgar, Phillips, Currey, DSN 2018, on local health.)
+A *sign of life* is a beat of this incarnation that was not known before; nothing else is. It comes
+directly, or is told in the answer to a question and dated from when the question was put; so
+retelling is allowed, and nothing can loop. Silence is the time since the last sign. It runs on a
+*witnessed* clock, which advances by two ticks at most at each call: time in which this agent itself
+did not run counts for nobody's silence, and after a pause longer than a heartbeat everybody's
+starts anew and testimony from before is void. (On local health see Lifeguard: Dadgar, Phillips,
+Currey, DSN 2018; on asking others SWIM: Das, Gupta, Motivala, DSN 2002.)
 
-A sign of life is a beat of this incarnation that was not known before; nothing else is.
+    alive       silent for less than suspect_after
+    suspect     for longer; a reader's overlay, no event
+    restarting  its agent is gone or hangs while its host lives: its port refuses, or accepts and
+                stays mute, later than its last sign of life; or it said so. No event either
+    down        silent for down_after; or restarting for restart_grace; or its port refused, and
+                then nothing answered for down_after: the host is gone too
 """
 
-from discoagent.core.effects import Effect, NodeState, Redial
+from collections.abc import Iterable
+
+from discoagent.core.effects import Dial, DialOutcome, Disconnect, Effect, NodeState, Redial, Send
 from discoagent.core.entry import CauseWord
-from discoagent.core.membership import PRESENT, Membership, Peer
-from discoagent.core.messages import Heartbeat
+from discoagent.core.limits import PROBED_MAX, WITNESSES
+from discoagent.core.membership import NEVER, PRESENT, Asked, Membership, Peer, Testimony
+from discoagent.core.messages import Acquaintance, Heartbeat, Probe
 from discoagent.core.timing import TICK
 
-REDIAL_INTERVAL = 5.0
+PROBE_INTERVAL = 0.5
+DIAL_INTERVAL = 0.5
+MUTE_DIAL_INTERVAL = (
+    2.0  # each dial waits in the accept queue of a stopped process: spare its places
+)
+DIAL_TIMEOUT = 2.5  # the shell tells the outcome of a dial within this
+REDIAL_INTERVAL = 2.5
+LOST_DIALS_PER_TICK = 4  # about 16 a second
+QUESTION_LIFE = 5.0
+TESTIMONIES_MAX = 8
 
 
 class WitnessedClock:
     """A clock that stands still while nobody looks."""
 
-    __slots__ = ("_last", "now")
+    __slots__ = ("now", "real")
 
     def __init__(self, now: float) -> None:
-        self._last = now
+        self.real = now
         self.now = now
 
     def witness(self, now: float) -> float:
-        """Advance by the time since the last call, two ticks at most; return that time whole."""
-        gap = max(0.0, now - self._last)
-        self._last = now
+        """Advance by the time since the last call, two ticks at most; return that time."""
+        gap = max(0.0, now - self.real)
+        self.real = max(self.real, now)
         self.now += min(gap, 2 * TICK)
         return gap
 
 
 class Detector:
-    """Judges peers by their silence."""
+    """Judges peers by their silence and by what is known beside it."""
 
     def __init__(self, members: Membership) -> None:
         self._members = members
+        self._questions: dict[int, Asked] = {}
+        self._number = 0
+        self._next_probe = NEVER
+        self._turn = 0
+        self._lost_turn = 0
+        self._void_before = NEVER
+
+    # ---- signs of life
 
     def paused(self, now: float) -> None:
         """Start everybody's silence anew after a pause of our own."""
+        self._void_before = now
         for peer in self._members.peers.values():
             peer.heard = max(peer.heard, now)
 
@@ -50,52 +79,219 @@ class Detector:
         if heartbeat.beat <= peer.beat or peer.state is NodeState.LEFT:
             return None
         peer.beat = heartbeat.beat
-        if peer.state is NodeState.RESTARTING:
-            return None  # it said farewell: what of that life still arrives is late
+        if peer.farewell:
+            return None  # it said that it stops: what of that life still arrives is late
         peer.heard = now
-        match peer.state:
-            case NodeState.SUSPECT:
-                return self._members.set_state(peer, NodeState.ALIVE, "heard again", now)
-            case NodeState.DOWN:
-                return self._members.show(peer, "heard again", now)
-            case _:
+        peer.seen = self._members.real
+        return self._signed(peer, "its heartbeat came", now)
+
+    def told(
+        self, peer: Peer, told: Acquaintance, asked: Asked, teller: str, now: float
+    ) -> list[Effect]:
+        """Take in what another tells of this peer's present life, in answer to a question."""
+        age = told.age_ms / 1000
+        peer.testimony[teller] = Testimony(now, told.beat, age, told.refused_ms)
+        while len(peer.testimony) > TESTIMONIES_MAX:
+            del peer.testimony[next(iter(peer.testimony))]
+        if asked.at < self._void_before:
+            return []
+        if told.refused_ms >= 0:
+            _refused(peer, asked.at - told.refused_ms / 1000, mute=False)
+        if told.beat > peer.beat and not peer.farewell and peer.state is not NodeState.LEFT:
+            peer.beat = told.beat
+            peer.told = max(peer.told, asked.at - age)
+            peer.seen = max(peer.seen, asked.real - age)
+            return self._signed(peer, f"{teller} heard it {age:.1f} s before", now)
+        return self._judge(peer, now) if peer.state in PRESENT else []
+
+    def _signed(self, peer: Peer, evidence: str, now: float) -> list[Effect]:
+        if peer.state is NodeState.DOWN:
+            if now - peer.sign > self._members.timing.suspect_after:
                 return []
+            return self._members.show(peer, evidence, now)
+        if peer.state is NodeState.ALIVE:
+            return []
+        return self._judge(peer, now)
 
     def farewell(self, peer: Peer, now: float) -> list[Effect]:
         """Hold the entries of a peer that said it restarts."""
         if peer.state not in PRESENT:
             return []
+        peer.farewell = True
         if self._members.timing.restart_grace == 0:
             return self._down(peer, "it said that it stops, and restart_grace is 0", now)
-        evidence = "it said that it restarts"
-        return self._members.set_state(peer, NodeState.RESTARTING, evidence, now)
+        return self._members.set_state(peer, NodeState.RESTARTING, "it said that it restarts", now)
+
+    # ---- what dialling shows
+
+    def link_down(self, endpoint: str, now: float) -> list[Effect]:
+        """Look at once why a connection ended."""
+        peer = self._members.peer_at(endpoint)
+        if peer is None or peer.state not in PRESENT:
+            return []
+        return self._dial(peer, now)
+
+    def dialled(self, endpoint: str, outcome: DialOutcome, now: float) -> tuple[bool, list[Effect]]:
+        """Take in what a dial showed; true if somebody answers at a peer's that is down."""
+        peer = self._members.peer_at(endpoint)
+        if peer is None:
+            return False, []
+        began, peer.dialling = peer.dialling, NEVER
+        if outcome is DialOutcome.OPEN:
+            return peer.state is NodeState.DOWN, []
+        if outcome is DialOutcome.SILENT or peer.state not in PRESENT:
+            return False, []
+        if began == NEVER:
+            began = now
+        _refused(peer, began, mute=outcome is DialOutcome.MUTE)
+        return False, self._judge(peer, now)
+
+    def _dial(self, peer: Peer, now: float) -> list[Effect]:
+        if now - peer.dialling < DIAL_TIMEOUT:
+            return []
+        peer.dialling = peer.dialled = now
+        return [Dial(peer.endpoint)]
+
+    # ---- time
 
     def tick(self, now: float) -> list[Effect]:
-        """Judge everybody."""
+        """Judge everybody, ask about the silent, dial them, and a few of the lost."""
         effects: list[Effect] = []
+        silent: list[Peer] = []
+        patience = 1.5 * self._members.timing.heartbeat_interval
         for peer in list(self._members.peers.values()):
-            match peer.state:
-                case NodeState.ALIVE | NodeState.SUSPECT:
-                    effects += self._judge(peer, now)
-                case NodeState.RESTARTING:
-                    if now - peer.since > self._members.timing.restart_grace:
-                        effects += self._down(peer, "it said that it restarts, and did not", now)
-                case NodeState.DOWN | NodeState.LEFT:
-                    if now - peer.since > self._members.timing.forget_after:
-                        effects += self._members.forget(peer)
+            if peer.state in PRESENT:
+                effects += self._judge(peer, now)
+                if peer.state in PRESENT and now - peer.heard > patience:
+                    silent.append(peer)
+                    effects += self._examine(peer, now)
+            elif now - peer.since > self._members.timing.forget_after:
+                effects += self._members.forget(peer)
+        return effects + self._probe(silent, now) + self._dial_lost(now)
+
+    def _examine(self, peer: Peer, now: float) -> list[Effect]:
+        """Dial who is silent here; make the link anew if others hear it."""
+        effects: list[Effect] = []
+        interval = MUTE_DIAL_INTERVAL if peer.mute else DIAL_INTERVAL
+        if now - peer.dialled >= interval:
+            effects += self._dial(peer, now)
+        deaf = peer.state is NodeState.ALIVE and now - peer.heard > REDIAL_INTERVAL
+        if deaf and now - peer.redialled >= REDIAL_INTERVAL:
+            peer.redialled = now
+            effects.append(Redial(peer.endpoint))
         return effects
 
     def _judge(self, peer: Peer, now: float) -> list[Effect]:
         timing = self._members.timing
+        if peer.farewell:
+            return self._judge_departing(peer, now)
         silence = now - peer.sign
+        grace = timing.restart_grace
+        gone = peer.refused > peer.sign and not (peer.mute and grace == 0)
+        if gone:
+            return self._judge_gone(peer, silence, now)
         if silence > timing.down_after:
-            return self._down(peer, f"silent for {silence:.1f} s", now)
-        if silence > timing.suspect_after:
-            evidence = f"silent for {silence:.1f} s"
-            return self._members.set_state(peer, NodeState.SUSPECT, evidence, now)
+            return self._down(
+                peer, f"silent for {silence:.1f} s, here and to all who were asked", now
+            )
+        state = NodeState.SUSPECT if silence > timing.suspect_after else NodeState.ALIVE
+        evidence = f"silent for {silence:.1f} s" if state is NodeState.SUSPECT else "heard again"
+        return self._members.set_state(peer, state, evidence, now)
+
+    def _judge_departing(self, peer: Peer, now: float) -> list[Effect]:
+        timing = self._members.timing
+        if now - peer.since > timing.restart_grace:
+            return self._down(peer, "it said that it restarts, and did not", now)
+        if peer.refused > peer.since and now - peer.refused > timing.down_after:
+            return self._down(
+                peer, "its port refused, then nothing answered: its host is gone", now
+            )
         return []
+
+    def _judge_gone(self, peer: Peer, silence: float, now: float) -> list[Effect]:
+        timing = self._members.timing
+        how = "accepts and stays mute" if peer.mute else "refuses"
+        late = silence - timing.heartbeat_interval if peer.mute else now - peer.gone
+        if late > timing.restart_grace:
+            return self._down(peer, f"its port {how}, silent for {silence:.1f} s", now)
+        if now - peer.refused > timing.down_after:
+            return self._down(
+                peer, "its port refused, then nothing answered: its host is gone", now
+            )
+        return self._members.set_state(peer, NodeState.RESTARTING, f"its port {how}", now)
 
     def _down(self, peer: Peer, evidence: str, now: float) -> list[Effect]:
         cause = self._members.cause(CauseWord.NODE_DOWN)
         effects = self._members.hide(peer, NodeState.DOWN, cause, evidence, now)
-        return [*effects, Redial(peer.endpoint)]
+        return [*effects, Disconnect(peer.endpoint)]
+
+    # ---- asking others
+
+    def _probe(self, silent: list[Peer], now: float) -> list[Effect]:
+        if not silent or now < self._next_probe:
+            return []
+        self._next_probe = now + PROBE_INTERVAL
+        for number, question in list(self._questions.items()):
+            if now - question.at > QUESTION_LIFE:
+                del self._questions[number]
+        names = tuple(peer.replica.node for peer in silent[:PROBED_MAX])
+        return [self._ask(witness, names, now) for witness in self._witnesses(silent)]
+
+    def _witnesses(self, silent: list[Peer]) -> list[Peer]:
+        """Choose whom to ask: those that are heard here, in rotation."""
+        unheard = {peer.replica.node for peer in silent}
+        able = [
+            peer
+            for name, peer in sorted(self._members.peers.items())
+            if peer.state is NodeState.ALIVE and name not in unheard
+        ]
+        if len(able) <= WITNESSES:
+            return able
+        self._turn = (self._turn + WITNESSES) % len(able)
+        return [able[(self._turn + place) % len(able)] for place in range(WITNESSES)]
+
+    def _ask(self, witness: Peer, names: tuple[str, ...], now: float) -> Effect:
+        self._number += 1
+        asked = Asked(self._number, now, self._members.real, witness.replica.node)
+        self._questions[self._number] = asked
+        return Send((witness.endpoint,), Probe(self._number, names))
+
+    def asked(self, names: Iterable[str], now: float) -> tuple[Acquaintance, ...]:
+        """Return what we know of those that somebody asks about."""
+        known = (self._members.acquaintance(name, now) for name in names)
+        return tuple(told for told in known if told is not None)
+
+    def answered(self, number: int, witness: str, now: float) -> Asked | None:
+        """Return the probe that this answers, once; None if there is none.
+
+        An answer to a fresh question is itself a sign of the answerer.
+        """
+        question = self._questions.pop(number, None)
+        if question is None or question.whom != witness:
+            self._members.counters["probe-unasked"] += 1
+            return None
+        peer = self._members.peers.get(witness)
+        if peer is not None and peer.state is NodeState.ALIVE and question.at >= self._void_before:
+            peer.heard = max(peer.heard, question.at)
+            peer.seen = max(peer.seen, question.real)
+        return question
+
+    # ---- the lost
+
+    def _dial_lost(self, now: float) -> list[Effect]:
+        """Dial a few of those that are down, in rotation: none is ever given up."""
+        lost = [peer for peer in self._members.peers.values() if peer.state is NodeState.DOWN]
+        effects: list[Effect] = []
+        for place in range(min(LOST_DIALS_PER_TICK, len(lost))):
+            effects += self._dial(lost[(self._lost_turn + place) % len(lost)], now)
+        self._lost_turn = (self._lost_turn + LOST_DIALS_PER_TICK) % max(1, len(lost))
+        return effects
+
+
+def _refused(peer: Peer, at: float, *, mute: bool) -> None:
+    """Remember that the peer's port refused, or was mute, at that time."""
+    if at <= peer.refused:
+        return
+    if peer.refused <= peer.sign:
+        peer.gone = at
+    peer.refused, peer.mute = at, mute

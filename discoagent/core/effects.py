@@ -37,6 +37,22 @@ class Connect:
     endpoint: str
 
 
+class DialOutcome(StrEnum):
+    """What a plain TCP connect to an endpoint showed, within a second for each of its halves."""
+
+    OPEN = "open"  # a ZMTP greeting came
+    REFUSED = "refused"  # the host lives, nobody listens
+    MUTE = "mute"  # the kernel accepted, the process says nothing
+    SILENT = "silent"  # nothing came back at all
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Try a plain TCP connect beside the links, and tell `Replica.dialled` what it showed."""
+
+    endpoint: str
+
+
 @dataclass(frozen=True, slots=True)
 class Redial:
     """Make both connections anew: this peer was silent so long that the old ones may be deaf."""
@@ -118,6 +134,13 @@ class Greeted:
 
 
 @dataclass(frozen=True, slots=True)
+class Namesake:
+    """Another live node bears our name with the better right: the shell ends the agent."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outranked:
     """The cluster remembers a higher incarnation of this very node, which nobody else is.
 
@@ -132,11 +155,13 @@ Effect = (
     | Send
     | Answer
     | Connect
+    | Dial
     | Redial
     | Disconnect
     | Emit
     | StateChanged
     | Refused
     | Greeted
+    | Namesake
     | Outranked
 )

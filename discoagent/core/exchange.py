@@ -7,11 +7,9 @@ load.) The odd one out asks first. While exchanges change nothing, the next one 
 longer and longer.
 """
 
-from dataclasses import dataclass
-
 from discoagent.core.effects import Answer, Effect, Send
 from discoagent.core.entry import ReplicaId
-from discoagent.core.membership import PRESENT, Membership, Peer
+from discoagent.core.membership import PRESENT, Asked, Membership, Peer
 from discoagent.core.messages import Digest, DigestReply, Heartbeat
 
 DUE_AFTER = 3  # heartbeats
@@ -21,22 +19,12 @@ BACK_OFF_MIN = 2.0
 BACK_OFF_MAX = 30.0
 
 
-@dataclass(slots=True)
-class Question:
-    """The one exchange in flight."""
-
-    number: int
-    node: str
-    asked: float
-    digests: tuple[int, int]  # ours when we asked: what the exchange is to change
-
-
 class Exchange:
     """Compares digests, asks and answers."""
 
     def __init__(self, members: Membership) -> None:
         self._members = members
-        self._question: Question | None = None
+        self._question: Asked | None = None
         self._number = 0
 
     def heard(self, peer: Peer, heartbeat: Heartbeat, now: float) -> list[Effect]:
@@ -66,13 +54,12 @@ class Exchange:
         return votes.count(ours) > votes.count(theirs)
 
     def _ask(self, peer: Peer, now: float) -> list[Effect]:
-        if self._question is not None and now - self._question.asked < ANSWER_TIMEOUT:
+        if self._question is not None and now - self._question.at < ANSWER_TIMEOUT:
             return []
         members = self._members
         members.count_own()
         self._number += 1
-        digests = (members.digests.set, members.digests.vector)
-        self._question = Question(self._number, peer.replica.node, now, digests)
+        self._question = Asked(self._number, now, members.real, peer.replica.node)
         peer.back_off = min(BACK_OFF_MAX, max(BACK_OFF_MIN, 2 * peer.back_off))
         peer.ask_after = now + peer.back_off
         known = [(members.id, members.own.clock)]
@@ -86,17 +73,17 @@ class Exchange:
 
     def asked(self, digest: Digest, sender: ReplicaId, now: float) -> list[Effect]:
         """Answer with whom we hold present; ages are told only in answers."""
-        told = self._members.acquaintances(now, but=sender.node)
+        told = self._members.acquaintances(now, sender)
         return [Answer(sender, DigestReply(digest.number, told))]
 
-    def answered(self, reply: DigestReply, sender: ReplicaId) -> float | None:
-        """Return when the question was put that this answers; None if nobody asked."""
+    def answered(self, reply: DigestReply, sender: ReplicaId) -> Asked | None:
+        """Return the question that this answers, once; None if nobody asked."""
         question = self._question
-        if question is None or (question.number, question.node) != (reply.number, sender.node):
+        if question is None or (question.number, question.whom) != (reply.number, sender.node):
             self._members.counters["digest-unasked"] += 1
             return None
         self._question = None
-        return question.asked
+        return question
 
     def changed(self, peer: Peer) -> None:
         """An exchange with this peer was of use: the next one need not wait long."""

@@ -13,27 +13,23 @@ from discoagent.core.effects import (
     Disconnect,
     Effect,
     Greeted,
+    Namesake,
     NodeState,
-    Outranked,
-    Redial,
     Refused,
     Send,
 )
 from discoagent.core.entry import ReplicaId
 from discoagent.core.limits import GREETINGS_IN_FLIGHT
-from discoagent.core.membership import NEVER, PRESENT, Membership, Peer
+from discoagent.core.membership import NEVER, PRESENT, Asked, Membership, Peer
 from discoagent.core.messages import (
-    Acquaintance,
     Hello,
     Refusal,
     RefusalKind,
-    Standing,
     Welcome,
 )
 
 WIRE = (1, 1)
 GREETING_TIMEOUT = 2.0  # a Hello without an answer is said again
-REDIAL_INTERVAL = 5.0  # a peer that is down is greeted over new connections
 NOTE_INTERVAL = 60.0
 NOTES_MAX = 1_000
 
@@ -44,9 +40,8 @@ class Greeter:
     def __init__(self, members: Membership) -> None:
         self._members = members
         self._queue: deque[str] = deque()
-        self._said: dict[str, tuple[int, float]] = {}  # endpoint -> number and time of a Hello
+        self._said: dict[str, Asked] = {}  # Hellos that wait for their answer, by endpoint
         self._number = 0
-        self._redialled: dict[str, float] = {}
         self._own: set[str] = {members.endpoint}  # endpoints that turned out to be ours
         self._noted: dict[str, float] = {}
 
@@ -63,34 +58,25 @@ class Greeter:
         return self._pump(now)
 
     def again(self, endpoint: str, now: float) -> list[Effect]:
-        """Say Hello even to somebody who is known, because an operator asks."""
+        """Say Hello even to somebody who is known: an operator asks, or it seems to be back."""
         if endpoint in self._own:
             return []
         self._said.pop(endpoint, None)
         return self._say(endpoint, now)
 
     def tick(self, now: float) -> list[Effect]:
-        """Say again what was not answered, and dial those that are down."""
+        """Say again what was not answered."""
         effects: list[Effect] = []
-        for endpoint, (_, when) in list(self._said.items()):
-            if now - when >= GREETING_TIMEOUT:
+        for endpoint, asked in list(self._said.items()):
+            if now - asked.at >= GREETING_TIMEOUT:
                 del self._said[endpoint]
-                if self._members.peer_at(endpoint) is None:
+                peer = self._members.peer_at(endpoint)
+                if peer is None or peer.state not in PRESENT:
                     effects.append(Disconnect(endpoint))
         for peer in self._members.peers.values():
             if peer.state in PRESENT and not peer.welcomed:
                 effects += self.greet([peer.endpoint], now)
-            elif peer.state is NodeState.DOWN and self._redial_due(peer, now):
-                effects.append(Redial(peer.endpoint))
-                effects += self.again(peer.endpoint, now)
         return effects + self._pump(now)
-
-    def _redial_due(self, peer: Peer, now: float) -> bool:
-        last = self._redialled.get(peer.endpoint, peer.since)
-        if now - last < REDIAL_INTERVAL:
-            return False
-        self._redialled[peer.endpoint] = now
-        return True
 
     def _pump(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
@@ -100,8 +86,8 @@ class Greeter:
 
     def _say(self, endpoint: str, now: float) -> list[Effect]:
         self._number += 1
-        self._said[endpoint] = self._number, now
         members = self._members
+        self._said[endpoint] = Asked(self._number, now, members.real, endpoint)
         hello = Hello(self._number, members.cluster, members.endpoint, WIRE, (), members.own.clock)
         return [Connect(endpoint), Send((endpoint,), hello)]
 
@@ -121,11 +107,14 @@ class Greeter:
         known = members.peers.get(sender.node)
         if known is not None and sender.incarnation < known.replica.incarnation:
             return None, [Answer(sender, self._welcome(hello, sender, now))]
-        peer, effects = members.learn(sender, hello.endpoint, now, now, direct=True)
+        effects: list[Effect] = []
+        if known is not None and known.replica == sender:
+            effects += self._met(known, hello.endpoint, now)
+            peer: Peer | None = known
+        else:
+            peer, effects = members.learn(sender, hello.endpoint, 0.0, now, direct=True)
         if peer is None:
             return None, effects
-        if peer.state is NodeState.DOWN:
-            effects += members.show(peer, "it said hello", now)
         peer.welcomed = True
         return peer, [*effects, Answer(sender, self._welcome(hello, sender, now))]
 
@@ -139,15 +128,18 @@ class Greeter:
         text = refusal.text
         return [Refused(refusal.kind, hello.endpoint, sender, hello.cluster, text, by_us=True)]
 
+    def _met(self, peer: Peer, endpoint: str, now: float) -> list[Effect]:
+        """A known life says Hello once more: that may be late, and so is no sign of life."""
+        effects = self._members.move(peer, endpoint)
+        if peer.state is NodeState.DOWN:
+            effects += self.again(peer.endpoint, now)
+        return effects
+
     def _welcome(self, hello: Hello, sender: ReplicaId, now: float) -> Welcome:
         members = self._members
-        told = members.acquaintances(now, but=sender.node)
-        former = members.acquaintance(sender.node, now)
-        if former is not None and former.replica.incarnation > sender.incarnation:
-            told = (*told, former)  # its clock was set back: it has to take a higher incarnation
-        return Welcome(
-            hello.number, members.cluster, members.endpoint, WIRE, (), members.own.clock, told
-        )
+        told = members.acquaintances(now, sender)
+        clock = members.own.clock
+        return Welcome(hello.number, members.cluster, members.endpoint, WIRE, (), clock, told)
 
     def _refusal(self, hello: Hello, sender: ReplicaId, now: float) -> Refusal | None:
         members, number = self._members, hello.number
@@ -176,98 +168,62 @@ class Greeter:
         bearer = members.by_hash.get(name_hash(sender.node))
         if bearer is not None and bearer != sender.node:
             return f"node name {sender.node} cannot be told from {bearer} in heartbeats: rename it"
-        peer = members.peers.get(sender.node)
-        if peer is None or peer.endpoint == hello.endpoint or peer.state is not NodeState.ALIVE:
+        if not members.borne(sender, hello.endpoint, now):
             return None
-        silence = now - peer.sign
-        if silence > members.timing.suspect_after:
-            return None
-        return f"node name {sender.node} is in use at {peer.endpoint}, heard {silence:.1f} s ago"
+        peer = members.peers[sender.node]
+        return (
+            f"node name {sender.node} is in use at {peer.endpoint}, "
+            f"heard {now - peer.sign:.1f} s ago"
+        )
 
     # ---- being answered
 
     def welcome(
-        self, welcome: Welcome, sender: ReplicaId, now: float
+        self, welcome: Welcome, sender: ReplicaId, asked: Asked, now: float
     ) -> tuple[Peer | None, list[Effect]]:
         """Take in who answered; the peer is None where nobody was asked."""
         members = self._members
-        asked = self._answered(welcome.number)
-        if asked is None or welcome.cluster != members.cluster or sender.node == members.id.node:
+        if welcome.cluster != members.cluster or sender.node == members.id.node:
             members.counters["welcome-unasked"] += 1
             return None, []
-        dialled, said = asked
-        peer, effects = members.learn(sender, welcome.endpoint, said, now, direct=True)
-        if dialled != welcome.endpoint:
-            effects.append(Disconnect(dialled))  # a seed's other address: one link a peer suffices
+        peer, effects = members.learn(sender, welcome.endpoint, now - asked.at, now, direct=True)
+        if asked.whom != welcome.endpoint:
+            effects.append(
+                Disconnect(asked.whom)
+            )  # a seed's other address: one link a peer suffices
         if peer is None:
             return None, effects
         if peer.state is NodeState.DOWN:
             effects += members.show(peer, "it answered", now)
         peer.welcomed = True
-        effects.append(Greeted(dialled, sender))
+        effects.append(Greeted(asked.whom, sender))
         return peer, effects + self._pump(now)
-
-    def acquainted(
-        self, told: Acquaintance, asked: float, now: float
-    ) -> tuple[Peer | None, list[Effect]]:
-        """Take in a node that another tells of; `asked`, when the question went, dates the age."""
-        members = self._members
-        if told.replica.node == members.id.node:
-            return None, self._former_self(told)
-        age = told.age_ms / 1000
-        fresh = age < members.timing.down_after or told.standing is Standing.RESTARTING
-        peer = members.peers.get(told.replica.node)
-        if peer is not None and peer.replica == told.replica:
-            if peer.heard == NEVER:
-                peer.told = max(peer.told, asked - age)
-            return peer, []
-        if not fresh:
-            return None, []
-        sign = asked - min(age, members.timing.down_after)
-        peer, effects = members.learn(told.replica, told.endpoint, sign, now, direct=False)
-        if peer is not None and told.standing is Standing.RESTARTING:
-            evidence = "others say that it restarts"
-            effects += members.set_state(peer, NodeState.RESTARTING, evidence, now)
-        if peer is not None:
-            effects += self.greet([peer.endpoint], now)
-        return peer, effects
-
-    def _former_self(self, told: Acquaintance) -> list[Effect]:
-        members = self._members
-        if told.replica.incarnation <= members.id.incarnation:
-            return []
-        unheard = told.age_ms / 1000 > members.timing.suspect_after
-        if told.endpoint == members.endpoint or unheard:
-            return [Outranked(told.replica.incarnation)]
-        return []
 
     def refusal(self, refusal: Refusal, sender: ReplicaId, now: float) -> list[Effect]:
         """Take in that a Hello of ours was refused: say so, and let go of who is not of us."""
-        asked = self._answered(refusal.number)
+        asked = self.answered(refusal.number)
         if asked is None:
             self._members.counters["refusal-unasked"] += 1
             return []
-        endpoint = asked[0]
+        endpoint = asked.whom
         kind, text = refusal.kind, refusal.text
         effects: list[Effect] = [
             Refused(kind, endpoint, sender, refusal.cluster, text, by_us=False)
         ]
         if self._members.peer_at(endpoint) is None:
             effects.append(Disconnect(endpoint))
+        known = any(peer.state in PRESENT for peer in self._members.peers.values())
+        if kind is RefusalKind.NAME and not known:
+            effects.append(Namesake(text))
         return effects + self._pump(now)
 
     def greets(self, endpoint: str) -> bool:
         """Is a Hello to that endpoint under way?"""
         return endpoint in self._said
 
-    def asked(self, number: int) -> float | None:
-        """Return when our Hello of that number was said, if it still waits for its answer."""
-        return next((when for said, when in self._said.values() if said == number), None)
-
-    def _answered(self, number: int) -> tuple[str, float] | None:
-        """Return which endpoint our Hello of that number went to, and when, once."""
-        for endpoint, (said, when) in self._said.items():
-            if said == number:
-                del self._said[endpoint]
-                return endpoint, when
+    def answered(self, number: int) -> Asked | None:
+        """Return our Hello of that number, once; None if we said none."""
+        for endpoint, asked in self._said.items():
+            if asked.number == number:
+                return self._said.pop(endpoint)
         return None

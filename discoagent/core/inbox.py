@@ -3,12 +3,14 @@
 from typing import assert_never
 
 from discoagent.core.detector import Detector
-from discoagent.core.effects import Effect
+from discoagent.core.effects import Answer, Effect
 from discoagent.core.entry import ReplicaId
 from discoagent.core.exchange import Exchange
 from discoagent.core.greeter import Greeter
-from discoagent.core.membership import Membership, Peer
+from discoagent.core.hearsay import Hearsay
+from discoagent.core.membership import Asked, Membership, Peer
 from discoagent.core.messages import (
+    Acquaintance,
     Delta,
     DeltaMessage,
     Digest,
@@ -18,6 +20,8 @@ from discoagent.core.messages import (
     Heartbeat,
     Hello,
     Message,
+    Probe,
+    ProbeReply,
     Refusal,
     SyncChunk,
     SyncRequest,
@@ -47,6 +51,7 @@ class Inbox:
         self._greeter = greeter
         self._sync = sync
         self._exchange = exchange
+        self._hearsay = Hearsay(members, detector, greeter, sync)
         self._goals: dict[str, tuple[ReplicaId, int]] | None = None
 
     @property
@@ -71,7 +76,7 @@ class Inbox:
             return []
         return self._dispatch(message, sender, now)
 
-    def _dispatch(  # noqa: C901, PLR0911 - one flat case a message kind, told complete by mypy
+    def _dispatch(  # noqa: C901, PLR0911, PLR0912 - one flat case a message kind, told complete by mypy
         self, message: Message, sender: ReplicaId, now: float
     ) -> list[Effect]:
         match message:
@@ -93,6 +98,10 @@ class Inbox:
                 return self._sync.serve(message, sender)
             case SyncChunk():
                 return self._sync.chunk(message, sender, now)
+            case Probe():
+                return self._probe(message, sender, now)
+            case ProbeReply():
+                return self._probe_reply(message, sender, now)
             case Heartbeat():
                 return []
             case _:
@@ -153,17 +162,19 @@ class Inbox:
         return effects + self._sync.pump(now)
 
     def _welcome(self, welcome: Welcome, sender: ReplicaId, now: float) -> list[Effect]:
-        asked = self._greeter.asked(welcome.number)
-        peer, effects = self._greeter.welcome(welcome, sender, now)
-        if peer is None or asked is None:
+        asked = self._greeter.answered(welcome.number)
+        if asked is None:
+            self._members.counters["welcome-unasked"] += 1
+            return []
+        peer, effects = self._greeter.welcome(welcome, sender, asked, now)
+        if peer is None:
             return effects
-        goals = {sender.node: (sender, welcome.clock)}
         self._sync.behind(peer, welcome.clock, sender.node, now)
+        goals = {sender.node: (sender, welcome.clock)}
         for told in welcome.members:
-            other, more = self._greeter.acquainted(told, asked, now)
+            other, more = self._hearsay.heed(told, asked, sender.node, now)
             effects += more
             if other is not None and other.replica == told.replica:
-                self._sync.behind(other, told.clock, sender.node, now)
                 goals[told.replica.node] = (told.replica, told.clock)
         if self._goals is None:
             self._goals = goals
@@ -190,15 +201,28 @@ class Inbox:
 
     def _digest_reply(self, reply: DigestReply, sender: ReplicaId, now: float) -> list[Effect]:
         asked = self._exchange.answered(reply, sender)
-        teller = self._members.peers.get(sender.node)
-        if asked is None or teller is None:
+        if asked is None:
             return []
-        effects: list[Effect] = []
-        for told in reply.members:
-            peer, more = self._greeter.acquainted(told, asked, now)
-            effects += more
-            if peer is not None and peer.replica == told.replica:
-                self._sync.behind(peer, told.clock, sender.node, now)
-        if effects or self._sync.lacking:
+        effects = self._heed(reply.members, asked, sender, now)
+        teller = self._members.peers.get(sender.node)
+        if teller is not None and (effects or self._sync.lacking):
             self._exchange.changed(teller)
+        return effects
+
+    def _probe(self, probe: Probe, sender: ReplicaId, now: float) -> list[Effect]:
+        if sender.node not in self._members.peers:
+            self._members.counters["probe-unknown"] += 1
+            return []
+        return [Answer(sender, ProbeReply(probe.number, self._detector.asked(probe.nodes, now)))]
+
+    def _probe_reply(self, reply: ProbeReply, sender: ReplicaId, now: float) -> list[Effect]:
+        asked = self._detector.answered(reply.number, sender.node, now)
+        return [] if asked is None else self._heed(reply.members, asked, sender, now)
+
+    def _heed(
+        self, members: tuple[Acquaintance, ...], asked: Asked, sender: ReplicaId, now: float
+    ) -> list[Effect]:
+        effects: list[Effect] = []
+        for told in members:
+            effects += self._hearsay.heed(told, asked, sender.node, now)[1]
         return effects + self._sync.pump(now)

@@ -2,7 +2,8 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from discoagent.core.chain import Chain
 from discoagent.core.digest import Digests
@@ -24,6 +25,7 @@ from discoagent.core.ring import Segment
 from discoagent.core.timing import Timing
 
 NEVER = float("-inf")
+AGE_MAX = 1e9  # seconds; longer ago is told as this
 PRESENT = (NodeState.ALIVE, NodeState.SUSPECT, NodeState.RESTARTING)
 STANDINGS = {
     NodeState.ALIVE: Standing.ALIVE,
@@ -47,6 +49,17 @@ class Peer:
     welcomed: bool = False  # a Hello was answered, one way or the other
     evidence: str = ""
 
+    # what tells the dead from the silent; `seen` is of the shell's clock, which never stands still
+    seen: float = NEVER  # the last sign of life
+    refused: float = NEVER  # its port refused, or was mute, for this life
+    gone: float = NEVER  # the first of these refusals since its last sign of life
+    mute: bool = False  # the last of these was mute
+    farewell: bool = False  # this life said that it stops
+    dialling: float = NEVER  # a dial is under way since
+    dialled: float = NEVER
+    redialled: float = NEVER
+    testimony: "dict[str, Testimony]" = field(default_factory=dict)  # by teller
+
     # what this peer's heartbeats said of its view, against ours
     set_differs: int = 0
     still: int = 0
@@ -61,6 +74,24 @@ class Peer:
     def sign(self) -> float:
         """When was the last sign of life, direct or told?"""
         return max(self.heard, self.told)
+
+
+class Asked(NamedTuple):
+    """A question that waits for its answer: when it was put, on both clocks, and to whom."""
+
+    number: int
+    at: float
+    real: float
+    whom: str
+
+
+class Testimony(NamedTuple):
+    """What another told of a peer: when we learned it, and what it knew."""
+
+    at: float
+    beat: int
+    age: float
+    refused_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +132,7 @@ class Membership:
         self.digests = Digests()
         self.graves: OrderedDict[str, Grave] = OrderedDict()
         self.counters: Counter[str] = Counter()
+        self.real = 0.0  # the shell's clock; it dates what is told to others
         self._targets: tuple[str, ...] | None = None
 
     @property
@@ -123,30 +155,45 @@ class Membership:
     # ---- learning
 
     def learn(
-        self, replica: ReplicaId, endpoint: str, sign: float, now: float, *, direct: bool
+        self, replica: ReplicaId, endpoint: str, age: float, now: float, *, direct: bool
     ) -> tuple[Peer | None, list[Effect]]:
-        """Take in that this life exists, with a sign of life at `sign`; None if it is not believed.
+        """Take in that this life exists, as of `age` seconds ago; None if it is not believed.
 
         A newer life than the one we know begins the handover. An older one, and a forgotten one
         told of by others, is not believed.
         """
         peer = self.peers.get(replica.node)
         if peer is None:
-            return self._meet(replica, endpoint, sign, now, direct=direct)
+            return self._meet(replica, endpoint, age, now, direct=direct)
         if replica.incarnation < peer.replica.incarnation:
             return None, []
         newer = replica.incarnation > peer.replica.incarnation
-        effects = self._move(peer, endpoint) if direct or newer else []
+        if newer and self.borne(replica, endpoint, now):
+            self.counters["namesake"] += 1
+            return None, []
+        effects = self.move(peer, endpoint) if direct or newer else []
         if newer:
             effects += self._succeed(peer, replica, now)
-        if direct:
-            peer.heard = max(peer.heard, sign)
-        elif peer.heard == NEVER:
-            peer.told = max(peer.told, sign)
+        if direct or newer:
+            self._sign(peer, age, now, direct=direct)
         return peer, effects
 
+    def _sign(self, peer: Peer, age: float, now: float, *, direct: bool) -> None:
+        peer.seen = max(peer.seen, self.real - age)
+        if direct:
+            peer.heard = max(peer.heard, now - age)
+        else:
+            peer.told = max(peer.told, now - age)
+
+    def borne(self, replica: ReplicaId, endpoint: str, now: float) -> bool:
+        """Is the name borne by another that is heard and lives elsewhere?"""
+        peer = self.peers.get(replica.node)
+        if peer is None or peer.endpoint == endpoint or peer.state is not NodeState.ALIVE:
+            return False
+        return peer.replica != replica and now - peer.sign <= self.timing.suspect_after
+
     def _meet(
-        self, replica: ReplicaId, endpoint: str, sign: float, now: float, *, direct: bool
+        self, replica: ReplicaId, endpoint: str, age: float, now: float, *, direct: bool
     ) -> tuple[Peer | None, list[Effect]]:
         grave = self.graves.get(replica.node)
         if grave is not None and _bans(grave, replica, direct=direct):
@@ -163,16 +210,14 @@ class Membership:
             return None, []
         self.graves.pop(replica.node, None)
         peer = self.peers[node.name] = Peer(replica, endpoint, node, since=now)
-        if direct:
-            peer.heard = sign
-        else:
-            peer.told = sign
+        self._sign(peer, age, now, direct=direct)
         self._targets = None
         self.counted(peer)
         changed = StateChanged(replica, None, NodeState.ALIVE, peer.evidence)
         return peer, [Connect(endpoint), changed]
 
-    def _move(self, peer: Peer, endpoint: str) -> list[Effect]:
+    def move(self, peer: Peer, endpoint: str) -> list[Effect]:
+        """Reach the peer at another endpoint than before."""
         if endpoint == peer.endpoint:
             return []
         old, peer.endpoint = peer.endpoint, endpoint
@@ -184,11 +229,15 @@ class Membership:
         peer.node.begin(replica, now, self.timing.restart_grace)
         peer.replica = replica
         peer.beat = 0
-        peer.heard = peer.told = NEVER
+        peer.heard = peer.told = peer.seen = peer.refused = peer.gone = NEVER
+        peer.farewell = peer.mute = False
+        peer.dialling = peer.dialled = NEVER
+        peer.testimony.clear()
         peer.hash_differs = 0
         peer.welcomed = False
         effects: list[Effect] = []
         if peer.node.hidden:
+            effects.append(Connect(peer.endpoint))
             effects += emit(self.presence.show(peer.node, self.cause(CauseWord.NODE_RETURNED)))
         effects += self.set_state(peer, NodeState.ALIVE, "a new life", now)
         self.counted(peer)
@@ -215,7 +264,8 @@ class Membership:
 
     def show(self, peer: Peer, evidence: str, now: float) -> list[Effect]:
         """Bring a node back that was down: it was there all the time."""
-        effects = emit(self.presence.show(peer.node, self.cause(CauseWord.NODE_RETURNED)))
+        effects: list[Effect] = [Connect(peer.endpoint)]
+        effects += emit(self.presence.show(peer.node, self.cause(CauseWord.NODE_RETURNED)))
         return effects + self.set_state(peer, NodeState.ALIVE, evidence, now)
 
     def forget(self, peer: Peer) -> list[Effect]:
@@ -259,25 +309,37 @@ class Membership:
 
     # ---- telling
 
-    def acquaintances(self, now: float, but: str) -> tuple[Acquaintance, ...]:
-        """Return whom we hold present, with ages, for `but`, who knows itself best."""
-        told = []
-        for peer in self.peers.values():
-            age = max(0, round(min(now - peer.sign, 1e9) * 1000))
-            if peer.state in PRESENT and peer.replica.node != but:
-                told.append(self._acquaintance(peer, age))
-        return tuple(told)
+    def acquaintances(self, now: float, asker: ReplicaId) -> tuple[Acquaintance, ...]:
+        """Return whom we hold present, with ages.
 
-    def _acquaintance(self, peer: Peer, age: int) -> Acquaintance:
-        clock = peer.node.chain.clock
-        return Acquaintance(peer.replica, peer.endpoint, clock, STANDINGS[peer.state], age)
+        The asker knows itself best, unless a later life bears its name: then its clock was set
+        back, or it has a namesake, and must learn of it.
+        """
+        return tuple(
+            self._acquaintance(peer, now)
+            for peer in self.peers.values()
+            if peer.state in PRESENT
+            and (peer.replica.node != asker.node or peer.replica.incarnation > asker.incarnation)
+        )
 
     def acquaintance(self, node: str, now: float) -> Acquaintance | None:
         """Return how we see one present node."""
         peer = self.peers.get(node)
         if peer is None or peer.state not in PRESENT:
             return None
-        return self._acquaintance(peer, max(0, round(min(now - peer.sign, 1e9) * 1000)))
+        return self._acquaintance(peer, now)
+
+    def _acquaintance(self, peer: Peer, now: float) -> Acquaintance:
+        """Return what we tell of a peer: ages are real time, our own pauses count."""
+        return Acquaintance(
+            peer.replica,
+            peer.endpoint,
+            peer.node.chain.clock,
+            STANDINGS[peer.state],
+            _milliseconds(self.real - peer.seen),
+            peer.beat,
+            _milliseconds(now - peer.refused) if peer.refused > peer.sign else -1,
+        )
 
     def cause(self, word: str) -> Cause:
         """Return a cause that nobody acted for; the shell dates it when it shows the event."""
@@ -302,7 +364,7 @@ class Membership:
                 peer.endpoint,
                 peer.state,
                 peer.node.count(services),
-                max(0.0, min(now - peer.sign, 1e9)),
+                max(0.0, min(now - peer.sign, AGE_MAX)),
                 peer.node.chain.record,
                 peer.evidence,
             )
@@ -317,6 +379,10 @@ class Membership:
         for peer in self.peers.values():
             assert peer.replica == peer.node.chain.replica
             assert peer.node.hidden == (peer.state in (NodeState.DOWN, NodeState.LEFT))
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(0, round(min(seconds, AGE_MAX) * 1000))
 
 
 def _bans(grave: Grave, replica: ReplicaId, *, direct: bool) -> bool:

@@ -96,13 +96,19 @@ class Standing(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Acquaintance:
-    """One node as told by another: `age_ms` since the teller had a sign of life, as it answers."""
+    """One node as told by another, when it answers a question.
+
+    `age_ms` since the teller had its last sign of life, which was `beat`; `refused_ms` since its
+    port was last known to refuse, later than that sign, or -1.
+    """
 
     replica: ReplicaId
     endpoint: str
     clock: int
     standing: Standing
     age_ms: int
+    beat: int = 0
+    refused_ms: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +215,22 @@ class SyncChunk:
     parts: tuple[Part, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """To a few peers, while others are silent here: what do you know of these nodes?"""
+
+    number: int
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeReply:
+    """What the witness knows of those of the named that it holds present."""
+
+    number: int
+    members: tuple[Acquaintance, ...]
+
+
 Message = (
     Heartbeat
     | DeltaMessage
@@ -220,6 +242,8 @@ Message = (
     | DigestReply
     | SyncRequest
     | SyncChunk
+    | Probe
+    | ProbeReply
 )
 
 

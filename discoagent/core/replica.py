@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from discoagent.core.chain import MEMBER_KEY, Chain
 from discoagent.core.detector import Detector, WitnessedClock
 from discoagent.core.digest import mix
-from discoagent.core.effects import Broadcast, Effect, NodeState, Send
+from discoagent.core.effects import Broadcast, DialOutcome, Effect, NodeState, Send
 from discoagent.core.entry import UNKNOWN, Cause, Entry, Key, Kind, MemberRecord, ReplicaId
 from discoagent.core.exchange import Exchange
 from discoagent.core.greeter import Greeter
@@ -86,7 +86,7 @@ class Replica:
 
     def put(self, entry: Entry, cause: Cause, now: float) -> list[Effect]:
         """Register an entry, or update the one of its key; nothing happens if nothing differs."""
-        self._clock.witness(now)
+        self._witness(now)
         assert entry.shown, "the member record has verbs of its own"
         if self.own.get(entry.key) == entry:
             return []
@@ -95,7 +95,7 @@ class Replica:
 
     def withdraw(self, key: Key, cause: Cause, now: float) -> list[Effect]:
         """Remove the entry of that key, if there is one."""
-        self._clock.witness(now)
+        self._witness(now)
         before = self.own.withdraw(key, cause)
         if before is None:
             return []
@@ -103,7 +103,7 @@ class Replica:
 
     def update_record(self, record: MemberRecord, cause: Cause, now: float) -> list[Effect]:
         """Change what this node says of itself."""
-        self._clock.witness(now)
+        self._witness(now)
         if record != self.own.record:
             self.own.put(member_entry(record), cause)
         return []
@@ -125,7 +125,7 @@ class Replica:
 
     def flush(self, now: float) -> list[Effect]:
         """Push all steps since the last flush to every peer; called at the end of a loop's turn."""
-        self._clock.witness(now)
+        self._witness(now)
         if self._pushed == self.own.clock:
             return []
         targets = self._members.targets()
@@ -150,12 +150,12 @@ class Replica:
 
     def seeds(self, endpoints: Iterable[str], now: float) -> list[Effect]:
         """Greet whoever is reached there and not known yet; the shell calls it again and again."""
-        self._clock.witness(now)
+        self._witness(now)
         return self._greeter.greet(endpoints, self._clock.now)
 
     def join(self, endpoint: str, now: float) -> list[Effect]:
         """Greet one endpoint even if it is known; the outcome is `Greeted` or `Refused`."""
-        self._clock.witness(now)
+        self._witness(now)
         return self._greeter.again(endpoint, self._clock.now)
 
     def receive(self, envelope: Envelope, now: float) -> list[Effect]:
@@ -164,6 +164,19 @@ class Replica:
         if self._departed:
             return []
         return self._inbox.receive(envelope, self._clock.now)
+
+    def link_down(self, endpoint: str, now: float) -> list[Effect]:
+        """Take in that the connection to this endpoint ended; the answer is a `Dial`."""
+        self._witness(now)
+        return self._detector.link_down(endpoint, self._clock.now)
+
+    def dialled(self, endpoint: str, outcome: DialOutcome, now: float) -> list[Effect]:
+        """Take in what a `Dial` showed."""
+        self._witness(now)
+        back, effects = self._detector.dialled(endpoint, outcome, self._clock.now)
+        if back:
+            effects += self._greeter.again(endpoint, self._clock.now)
+        return effects
 
     # ---- time
 
@@ -203,7 +216,9 @@ class Replica:
         )
 
     def _witness(self, now: float) -> None:
-        if self._clock.witness(now) > self.timing.heartbeat_interval:
+        gap = self._clock.witness(now)
+        self._members.real = self._clock.real
+        if gap > self.timing.heartbeat_interval:
             self._detector.paused(self._clock.now)
 
     def _end_handovers(self, now: float) -> list[Effect]:
@@ -244,7 +259,7 @@ class Replica:
 
     def members(self, now: float) -> list[MemberView]:
         """Return every known node, sorted, ourselves included."""
-        self._clock.witness(now)
+        self._witness(now)
         return self._members.members(self._clock.now)
 
     def _overlay(self, node: str) -> NodeState | None:

@@ -126,7 +126,7 @@ NONSENSE = {
         "range: refusal.kind is 4, not one of 1, 2, 3",
     ),
     "a standing to come": (
-        frame(7, 1, [["b", 1, "e", 1, 4, 0]]),
+        frame(7, 1, [["b", 1, "e", 1, 4, 0, 0, 0]]),
         "range: members.standing is 4, not one of",
     ),
     "a part to come": (
@@ -195,7 +195,7 @@ NONSENSE = {
         "missing: member has 7 of 8",
     ),
     "a short verdict": (delta(entry(kind=3, body=["b"])), "missing: forgotten has 1 of 2 fields"),
-    "a short member": (frame(7, 1, [["b", 1, "e", 1, 1]]), "missing: members has 5 of 6 fields"),
+    "a short member": (frame(7, 1, [["b", 1, "e", 1, 1]]), "missing: members has 5 of 8 fields"),
     "a short want": (frame(8, 1, [["b", 1, 0, 0]]), "missing: sync.wants has 4 of 5 fields"),
     "a short clock": (frame(6, 1, [["b", 1]]), "missing: digest.known has 2 of 3 fields"),
     "a short part": (frame(9, 1, True, [[1, "b", 1]]), "missing: part has 2 of 8 fields"),

@@ -27,6 +27,8 @@ from discoagent.core.messages import (
     Message,
     Page,
     Parting,
+    Probe,
+    ProbeReply,
     Refusal,
     RefusalKind,
     Standing,
@@ -114,7 +116,14 @@ def _runs(dots: list[int]) -> tuple[tuple[int, int], ...]:
 
 
 acquaintances = st.builds(
-    Acquaintance, replicas, texts, counts, st.sampled_from(Standing), st.integers(0, 10**6)
+    Acquaintance,
+    replicas,
+    texts,
+    counts,
+    st.sampled_from(Standing),
+    st.integers(0, 10**6),
+    counts,
+    st.integers(-1, 10**6),
 )
 members = st.lists(acquaintances, max_size=3).map(tuple)
 
@@ -137,6 +146,8 @@ BY_KIND: Mapping[type[Message], st.SearchStrategy[Message]] = {
     Refusal: st.builds(Refusal, counts, st.sampled_from(RefusalKind), names, texts),
     Digest: st.builds(Digest, counts, st.lists(st.tuples(replicas, counts), max_size=3).map(tuple)),
     DigestReply: st.builds(DigestReply, counts, members),
+    Probe: st.builds(Probe, counts, st.lists(names, max_size=4).map(tuple)),
+    ProbeReply: st.builds(ProbeReply, counts, members),
     SyncRequest: st.builds(
         SyncRequest,
         counts,
@@ -173,8 +184,8 @@ _DELTA = Delta(
 )
 _PAGE = Page(_PEER, 3, 20, {4: _SERVICE, 11: _PRESENCE, 20: _MEMBER}, ((1, 2), (4, 1), (11, 10)))
 _MEMBERS = (
-    Acquaintance(_PEER, "10.0.0.6:7800", 20, Standing.ALIVE, 350),
-    Acquaintance(ReplicaId("node-c", 5), "[fe80::1]:7800", 2, Standing.RESTARTING, 4_000),
+    Acquaintance(_PEER, "10.0.0.6:7800", 20, Standing.ALIVE, 350, 17),
+    Acquaintance(ReplicaId("node-c", 5), "[fe80::1]:7800", 2, Standing.RESTARTING, 4_000, 9, 120),
 )
 
 SPECIMENS: tuple[Message, ...] = (
@@ -187,6 +198,8 @@ SPECIMENS: tuple[Message, ...] = (
     Refusal(1, RefusalKind.CLUSTER, "prod", "this is cluster prod"),
     Digest(2, ((SENDER, 9), (_PEER, 20))),
     DigestReply(2, _MEMBERS),
+    Probe(3, ("node-b", "node-c")),
+    ProbeReply(3, _MEMBERS),
     SyncRequest(3, (Want(_PEER, 4, 11, 20), Want(SENDER, 0))),
     SyncChunk(3, False, (_PAGE, _DELTA, Absent(ReplicaId("node-c", 5)))),
 )

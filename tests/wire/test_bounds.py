@@ -19,6 +19,7 @@ from discoagent.core.messages import (
     Hello,
     Message,
     Page,
+    Probe,
     Refusal,
     RefusalKind,
     Standing,
@@ -103,6 +104,7 @@ BOUNDS = [
     Bound("greeting.wire.high", "range", INTEGER_MAX, lambda n: replace(HELLO, wire=(1, n))),
     Bound("greeting.clock", "range", INTEGER_MAX, lambda n: replace(HELLO, clock=n)),
     Bound("number", "range", INTEGER_MAX, lambda n: replace(HELLO, number=n)),
+    Bound("probe.nodes", "length", limits.PROBED_MAX, lambda n: Probe(1, ("a",) * n)),
     Bound("members", "length", limits.NODES_MAX, lambda n: DigestReply(1, acquaintances(n))),
     Bound(
         "members",
