@@ -36,6 +36,7 @@ HANDSHAKE_FAILED = (
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
 
+_READABLE = int(zmq.POLLIN)  # an enum's `&` costs as much as a send
 _monitors = itertools.count(1)
 
 
@@ -86,7 +87,8 @@ def new_router(context: "zmq.Context[zmq.Socket[bytes]]") -> "zmq.Socket[bytes]"
     _question_options(socket)
     socket.set(zmq.ROUTER_MANDATORY, 1)  # an answer to nobody is an error, not silence
     socket.set(zmq.ROUTER_HANDOVER, 1)  # else a redialled link stays mute for ever
-    socket.set(zmq.SNDHWM, 128)  # answers of up to CHUNK_BYTES_MAX each, per peer
+    # Answers of up to CHUNK_BYTES_MAX each, per peer; libzmq gives room back by halves.
+    socket.set(zmq.SNDHWM, 256)
     socket.set(zmq.RCVHWM, 256)
     return socket
 
@@ -200,7 +202,7 @@ class Drain:
 
     def look(self) -> None:
         """See whether a call on the socket ate the signal of something that arrived."""
-        if int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
+        if int(self._socket.get(zmq.EVENTS)) & _READABLE:
             self.arm()
 
     def close(self) -> None:

@@ -9,8 +9,9 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, Never
 
 import click
 
@@ -116,27 +117,31 @@ class Discoctl(GlobalOptions, click.Group):
         arguments = list(sys.argv[1:] if args is None else args)
         code = self._run(arguments, prog_name or "discoctl", extra)
         if standalone_mode:
-            sys.exit(code)
+            leave(code)
         return code
 
     def _run(self, args: list[str], name: str, extra: dict[str, Any]) -> int:
         session = Session()
         utf8()
         try:
-            with self.make_context(name, list(args), obj=session, **extra) as ctx:
-                code = self.invoke(ctx)
-                sys.stdout.flush()
-                return int(code or 0)
-        except click.exceptions.Exit as end:
-            return end.exit_code
+            code = self._invoked(args, name, session, extra)
+            sys.stdout.flush()
         except BrokenPipeError:
-            # The reader has what it wanted. Nothing may be written at exit either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return READER_GONE
+            return READER_GONE  # the reader has what it wanted
         except (KeyboardInterrupt, click.Abort):
             return INTERRUPTED
         except Exception as error:  # noqa: BLE001 - the last frame
+            with suppress(OSError):
+                sys.stdout.flush()
             return self._fail(error, args, session)
+        return code
+
+    def _invoked(self, args: list[str], name: str, session: Session, extra: dict[str, Any]) -> int:
+        try:
+            with self.make_context(name, list(args), obj=session, **extra) as ctx:
+                return int(self.invoke(ctx) or 0)
+        except click.exceptions.Exit as end:
+            return end.exit_code
 
     def _fail(self, error: Exception, args: list[str], session: Session) -> int:
         """Tell an error in the way that was asked for, and return its exit code."""
@@ -148,6 +153,16 @@ class Discoctl(GlobalOptions, click.Group):
             quiet=session.quiet or quiet,
         )
         return known.code
+
+
+def leave(code: int) -> Never:
+    """End the process at once. Taking the interpreter apart costs as much as half of `list`.
+
+    Nothing is lost by it: output is flushed, clients are closed, children are reaped.
+    """
+    with suppress(OSError, ValueError):
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def as_disco_error(error: Exception) -> DiscoError:

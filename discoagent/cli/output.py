@@ -8,7 +8,6 @@ word.
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO, TypeVar
 
@@ -177,6 +176,8 @@ def width(text: str) -> int:
     """Return how many cells of a terminal the text fills."""
     if text.isascii():
         return len(text)
+    import unicodedata
+
     return sum(
         0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
         for c in text

@@ -5,7 +5,6 @@ made.
 """
 
 import re
-import shlex
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -78,10 +77,12 @@ def url(instance: Instance) -> str:
 
 def env(instance: Instance) -> str:
     """`NAME_HOST=` and `NAME_PORT=` for a shell to read, NAME being the service in capitals."""
+    from shlex import quote
+
     name = re.sub(r"[^A-Z0-9]", "_", instance.service.upper())
     name = f"_{name}" if name[0].isdigit() else name
     port = "" if instance.port is None else str(instance.port)
-    return f"{name}_HOST={shlex.quote(instance.address)}\n{name}_PORT={shlex.quote(port)}"
+    return f"{name}_HOST={quote(instance.address)}\n{name}_PORT={quote(port)}"
 
 
 def pairs(values: Mapping[str, Any]) -> str:

@@ -1,0 +1,83 @@
+"""Who and how this agent is, for `hello` and `status`."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from discoagent import __version__
+from discoagent.api import API_VERSION
+from discoagent.core.replica import Replica
+from discoagent.local.queries import Queries
+from discoagent.local.readiness import Readiness
+from discoagent.wire import WIRE_VERSION
+
+Counters = Mapping[Any, int]
+
+
+class About:
+    """What the agent says of itself; worked out when asked."""
+
+    def __init__(
+        self,
+        *,
+        replica: Replica,
+        queries: Queries,
+        readiness: Readiness,
+        bound: str,
+        socket: str,
+        counters: Mapping[str, Counters],
+        now: Callable[[], float],
+    ) -> None:
+        """`bound` and `socket`: where it listens; `counters`: by part, then by what is counted."""
+        self._replica = replica
+        self._queries = queries
+        self._readiness = readiness
+        self._bound = bound
+        self._socket = socket
+        self._counters = counters
+        self._now = now
+        self._began = now()
+
+    def hello(self) -> dict[str, Any]:
+        """Return who this agent is."""
+        return {
+            "node": self._replica.id.node,
+            "incarnation": self._replica.id.incarnation,
+            "cluster": self._replica.cluster,
+            "version": __version__,
+            "api": API_VERSION,
+            "wire": WIRE_VERSION,
+            "pid": os.getpid(),
+        }
+
+    def status(self) -> dict[str, Any]:
+        """Return how this agent is: the contract's map, and beyond it the counters."""
+        members, instances = self._queries.counts(self._now())
+        return {
+            "node": self._replica.id.node,
+            "incarnation": self._replica.id.incarnation,
+            "cluster": self._replica.cluster,
+            "version": __version__,
+            "wire": WIRE_VERSION,
+            "ready": self._readiness.ready,
+            "alone": self._readiness.alone,
+            "isolated": False,
+            "bind": self._bound,
+            "advertise": self._replica.endpoint,
+            "socket": self._socket,
+            "pid": os.getpid(),
+            "uptime_ms": round((self._now() - self._began) * 1000),
+            "secure": False,
+            "members": members,
+            "instances": instances,
+            "counters": self._counted(),
+        }
+
+    def _counted(self) -> dict[str, int]:
+        """Return what was received, answered, refused and dropped, by `part.what`."""
+        counted = {}
+        for part, counters in self._counters.items():
+            for what, number in counters.items():
+                words = what if isinstance(what, tuple) else (what,)
+                counted[".".join((part, *words))] = number
+        return dict(sorted(counted.items()))

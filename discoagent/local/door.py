@@ -1,0 +1,249 @@
+"""The door of the local socket: each request is read, done or refused, and answered."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+from discoagent import api
+from discoagent.errors import DiscoError
+from discoagent.local import operations, owners
+from discoagent.local.about import About
+from discoagent.local.owners import Asker
+from discoagent.local.queries import Queries, Row, row_of
+from discoagent.local.readiness import Readiness
+from discoagent.local.registrar import Registrar
+from discoagent.local.seeds import Result
+from discoagent.local.watches import Watches
+
+ASKERS_KEPT = 4_096
+
+_log = logging.getLogger("discoagent")
+
+
+class Caller(NamedTuple):
+    """One request's way back: the connection, and the number that its answers carry."""
+
+    name: bytes
+    number: int
+    asker: Asker
+
+
+JoinOutcome = Sequence[Result] | DiscoError
+
+
+class House(Protocol):
+    """What the door asks of the agent itself."""
+
+    uid: int
+    about: About
+    now: Callable[[], float]
+
+    def join(self, call: operations.Join, answer: Callable[[JoinOutcome], None]) -> None:
+        """Greet these nodes and answer once it is known what came of it."""
+
+    def leave(self) -> None:
+        """Depart; the agent ends after this turn."""
+
+
+class Door:
+    """Takes requests from the local socket and sends their answers."""
+
+    def __init__(
+        self,
+        *,
+        house: House,
+        send: Callable[[bytes, bytes], bool],
+        later: Callable[[Callable[[], None]], object],
+        readiness: Readiness,
+        queries: Queries,
+        registrar: Registrar,
+        watches: Watches,
+    ) -> None:
+        """`send` says whether the asker is still there; `later` calls back in another turn."""
+        self._house = house
+        self._send = send
+        self._later = later
+        self._readiness = readiness
+        self._queries = queries
+        self._registrar = registrar
+        self._watches = watches
+        self._askers: dict[str, Asker] = {}
+        self._done: Mapping[type, Callable[[Caller, Any], None]] = {
+            operations.Hello: self._hello,
+            operations.List: self._list,
+            operations.Get: self._get,
+            operations.Services: self._services,
+            operations.Members: self._members,
+            operations.StatusOf: self._status,
+            operations.Ping: self._ping,
+            operations.Register: self._register,
+            operations.Update: self._update,
+            operations.Renew: self._renew,
+            operations.Deregister: self._deregister,
+            operations.Watch: self._watch,
+            operations.Cancel: self._cancel,
+            operations.More: self._more,
+            operations.Join: self._join,
+            operations.Leave: self._leave,
+        }
+
+    def take(self, name: bytes, peer: str, frame: "bytes | memoryview") -> None:
+        """Read one request, do what it asks, answer it or say why not."""
+        try:
+            request = api.read_request(frame)
+        except api.Malformed as error:
+            self._send(name, api.failed(error.number, error))
+            return
+        caller = Caller(name, request.number, self._asker(peer))
+        try:
+            call = operations.parse_call(request.operation, request.arguments)
+            self._done[type(call)](caller, call)
+        except Exception as error:  # noqa: BLE001 - one request must not end the agent
+            self._fail(caller, error)
+
+    def _asker(self, peer: str) -> Asker:
+        asker = self._askers.get(peer)
+        if asker is None:
+            if len(self._askers) >= ASKERS_KEPT:
+                self._askers.clear()
+            asker = self._askers[peer] = Asker.from_peer_address(peer)
+        return asker
+
+    def _fail(self, caller: Caller, error: Exception) -> None:
+        if isinstance(error, AssertionError):
+            raise error
+        if not isinstance(error, DiscoError):
+            _log.error("internal error in a request of pid %s", caller.asker.pid, exc_info=error)
+            error = DiscoError(f"internal error of the agent: {error!r}")
+        self._send(caller.name, api.failed(caller.number, error))
+
+    def _answer(self, caller: Caller, body: Any) -> None:
+        self._send(caller.name, api.done(caller.number, body))
+
+    def _when_ready(self, caller: Caller, wait_ms: int, then: Callable[[], None]) -> None:
+        """Let a query wait for readiness; what it raises is its answer, whenever it runs."""
+        self._readiness.wait(wait_ms, partial(self._attempt, caller, then))
+
+    def _attempt(self, caller: Caller, then: Callable[[], None]) -> None:
+        try:
+            then()
+        except Exception as error:  # noqa: BLE001 - as in `take`
+            self._fail(caller, error)
+
+    @property
+    def _partial(self) -> bool:
+        return not self._readiness.ready
+
+    # -- queries
+
+    def _hello(self, caller: Caller, _: operations.Hello) -> None:
+        self._answer(caller, self._house.about.hello())
+
+    def _ping(self, caller: Caller, _: operations.Ping) -> None:
+        self._answer(caller, {"node": self._house.about.hello()["node"]})
+
+    def _status(self, caller: Caller, call: operations.StatusOf) -> None:
+        self._when_ready(
+            caller, call.ready_ms, lambda: self._answer(caller, self._house.about.status())
+        )
+
+    def _list(self, caller: Caller, call: operations.List) -> None:
+        self._when_ready(
+            caller,
+            call.wait_ms,
+            lambda: self._pages(caller, _paged(self._queries.rows(call)), self._partial),
+        )
+
+    def _pages(self, caller: Caller, pages: Iterator[list[Row]], partial_answer: bool) -> None:  # noqa: FBT001
+        """Send one page a turn, so that a long list holds nobody up; stop if nobody is there."""
+        page = next(pages, None)
+        if page is None:
+            self._answer(caller, {"partial": partial_answer})
+        elif self._send(caller.name, api.more(caller.number, page)):
+            if len(page) < api.LIST_PAGE_ROWS // 10:
+                self._pages(caller, pages, partial_answer)
+            else:
+                self._later(partial(self._pages, caller, pages, partial_answer))
+
+    def _get(self, caller: Caller, call: operations.Get) -> None:
+        def answer() -> None:
+            shown = self._queries.resolve(call.id)
+            row = row_of(shown.node, shown.entry, shown.overlay)
+            self._answer(caller, {"row": row, "partial": self._partial})
+
+        self._when_ready(caller, call.wait_ms, answer)
+
+    def _services(self, caller: Caller, call: operations.Services) -> None:
+        def answer() -> None:
+            services = self._queries.services()
+            self._answer(caller, {"services": services, "partial": self._partial})
+
+        self._when_ready(caller, call.wait_ms, answer)
+
+    def _members(self, caller: Caller, call: operations.Members) -> None:
+        def answer() -> None:
+            members = self._queries.members(self._house.now())
+            self._answer(caller, {"members": members, "partial": self._partial})
+
+        self._when_ready(caller, call.wait_ms, answer)
+
+    # -- changes
+
+    def _register(self, caller: Caller, call: operations.Register) -> None:
+        row, adopted = self._registrar.register(call, caller.asker)
+        self._answer(caller, {"row": row, "adopted": adopted})
+
+    def _update(self, caller: Caller, call: operations.Update) -> None:
+        self._answer(caller, {"row": self._registrar.update(call, caller.asker)})
+
+    def _renew(self, caller: Caller, call: operations.Renew) -> None:
+        self._answer(caller, {"row": self._registrar.renew(call, caller.asker)})
+
+    def _deregister(self, caller: Caller, call: operations.Deregister) -> None:
+        self._answer(caller, {"row": self._registrar.deregister(call, caller.asker)})
+
+    # -- watches
+
+    def _watch(self, caller: Caller, call: operations.Watch) -> None:
+        watch = self._watches.open(caller.name, caller.number, call.services)
+        self._when_ready(caller, call.wait_ms, lambda: self._watches.begin(watch))
+
+    def _cancel(self, caller: Caller, call: operations.Cancel) -> None:
+        self._watches.cancel(caller.name, call.watch)
+        self._answer(caller, {})
+
+    def _more(self, caller: Caller, call: operations.More) -> None:
+        self._watches.more(caller.name, call.watch, call.batches)
+
+    # -- the node
+
+    def _join(self, caller: Caller, call: operations.Join) -> None:
+        owners.check_operator(caller.asker, self._house.uid, "join")
+
+        def answer(outcome: JoinOutcome) -> None:
+            if isinstance(outcome, DiscoError):
+                self._fail(caller, outcome)
+            else:
+                self._answer(caller, {"results": outcome})
+
+        self._house.join(call, answer)
+
+    def _leave(self, caller: Caller, _: operations.Leave) -> None:
+        owners.check_operator(caller.asker, self._house.uid, "leave")
+        self._house.leave()
+        self._answer(caller, {})
+
+
+def _paged(rows: list[Row]) -> Iterator[list[Row]]:
+    """Cut rows into pages that hold neither too many nor too large ones."""
+    page: list[Row] = []
+    size = 0
+    for row in rows:
+        size += len(row[4]) + len(row[5])
+        page.append(row)
+        if len(page) >= api.LIST_PAGE_ROWS or size >= api.PAGE_BYTES_MAX:
+            yield page
+            page, size = [], 0
+    if page:
+        yield page

@@ -1,0 +1,128 @@
+"""What applications ask: instances, services, members. Reads the replica and changes nothing."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+import msgpack
+
+from discoagent.core.effects import NodeState
+from discoagent.core.entry import Entry, Kind
+from discoagent.core.replica import Replica, Shown
+from discoagent.errors import InvalidRequest, NoInstance
+from discoagent.instance import USABLE_STATES
+from discoagent.local.operations import List
+from discoagent.rules import Target
+
+Row = tuple[str, str, str, str, bytes, bytes]
+OVERLAID = frozenset({"passing", "warning"})  # what `suspect` and `restarting` are seen in place of
+HERE = frozenset({NodeState.ALIVE, NodeState.SUSPECT, NodeState.RESTARTING})
+
+
+def body_of(entry: Entry) -> bytes:
+    """Return the packed body of a user's entry."""
+    body = entry.body
+    assert type(body) is bytes
+    return body
+
+
+def row_of(node: str, entry: Entry, overlay: NodeState | None = None) -> Row:
+    """Return the row of the local API."""
+    shown = overlay.value if overlay else ""
+    return (entry.name, entry.id, node, shown, entry.owner, body_of(entry))
+
+
+def name_of(node: str, entry: Entry) -> str:
+    """Return `SERVICE/INSTANCE@NODE`."""
+    return f"{entry.name}/{entry.id}@{node}"
+
+
+def state_of(shown: Shown) -> str:
+    """Return the state as a reader sees it."""
+    return _seen(shown, msgpack.unpackb(body_of(shown.entry))[4])
+
+
+def _seen(shown: Shown, state: str) -> str:
+    return shown.overlay.value if shown.overlay and state in OVERLAID else state
+
+
+class Queries:
+    """The questions of the local API, answered out of the replica's memory."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+
+    def rows(self, call: List) -> list[Row]:
+        """Return the rows of `list`, sorted by service, id and node."""
+        found: Iterable[Shown] = self._replica.lookup(Kind.SERVICE, call.services, call.node)
+        if call.tags or call.usable:
+            found = _fitting(found, set(call.tags), usable=call.usable)
+        return [row_of(shown.node, shown.entry, shown.overlay) for shown in found]
+
+    def shown(self, services: Collection[str]) -> list[Shown]:
+        """Return what a new watch is told as the present."""
+        return list(self._replica.lookup(Kind.SERVICE, services))
+
+    def resolve(self, target: Target) -> Shown:
+        """Return the one instance that a user's ID fits, this node's own preferred.
+
+        Raises NoInstance, or InvalidRequest that names all that it fits.
+        """
+        found = self._replica.find(Kind.SERVICE, target.id, target.service, target.node)
+        if not found:
+            raise NoInstance(f"{target}: there is no such instance", field="id")
+        own = [shown for shown in found if shown.node == self._replica.id.node]
+        found = own or found
+        if len(found) > 1:
+            names = ", ".join(sorted(name_of(shown.node, shown.entry) for shown in found))
+            raise InvalidRequest(
+                f"id: {target} fits {len(found)} instances, say which: {names}",
+                kind="ambiguous",
+                field="id",
+            )
+        return found[0]
+
+    def services(self) -> list[tuple[str, dict[str, int]]]:
+        """Return each service's name with its counts by state, sorted by name."""
+        return [
+            (name, dict(sorted(Counter(self._states(name)).items())))
+            for name in self._replica.names(Kind.SERVICE)
+        ]
+
+    def _states(self, service: str) -> Iterator[str]:
+        return map(state_of, self._replica.lookup(Kind.SERVICE, (service,)))
+
+    def members(self, now: float) -> list[dict[str, Any]]:
+        """Return each known node as `discoctl members` shows it, sorted by name."""
+        return [
+            {
+                "node": view.replica.node,
+                "incarnation": view.replica.incarnation,
+                "address": view.endpoint,
+                "state": view.state.value,
+                "instances": view.instances,
+                "heard_ms": round(view.heard * 1000),
+                "rtt_ms": None,
+                "version": view.record.version if view.record else "",
+                "labels": dict(view.record.labels) if view.record else {},
+            }
+            for view in self._replica.members(now)
+        ]
+
+    def counts(self, now: float) -> tuple[dict[str, int], dict[str, int]]:
+        """Return how many members are in each state, and how many instances are shown."""
+        views = self._replica.members(now)
+        states = Counter(view.state.value for view in views)
+        local = sum(view.instances for view in views if view.replica == self._replica.id)
+        total = sum(view.instances for view in views if view.state in HERE)
+        return dict(sorted(states.items())), {"local": local, "total": total}
+
+
+def _fitting(found: Iterable[Shown], tags: set[str], *, usable: bool) -> Iterator[Shown]:
+    """Yield what has all of these tags and, if asked, is usable."""
+    for shown in found:
+        body = msgpack.unpackb(body_of(shown.entry))
+        if usable and _seen(shown, body[4]) not in USABLE_STATES:
+            continue
+        if tags <= set(body[2]):
+            yield shown
