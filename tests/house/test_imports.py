@@ -8,17 +8,16 @@ from tests.house.project import PACKAGE, ROOT, imports, module_name, python_file
 
 # From the bottom up. A module imports from its own package, and from the layers below.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("core", "durations", "errors"),
+    ("bell", "core", "durations", "errors"),
     ("endpoints", "instance", "rules", "sockets", "wire_fields"),
     ("api", "settings", "wire_chains"),
-    ("config", "logs", "session", "wire_messages"),
+    ("config", "ipc", "logs", "session", "wire_messages"),
     ("calls", "mesh_sockets", "wire"),
-    ("connection", "held", "links", "sim", "view"),
-    ("keeper", "registration", "transport"),
-    ("ipc", "local", "watch"),
-    ("client",),
-    ("agent", "cli"),
-    ("daemon",),
+    ("connection", "held", "links", "local", "sim", "view"),
+    ("keeper", "pool", "registration", "transport"),
+    ("life", "watch"),
+    ("agent", "client"),
+    ("cli", "daemon"),
 )
 KNOWS_ZMQ = {"client", "connection", "ipc", "transport", "links", "mesh_sockets"}
 CLI_KNOWS = {
@@ -28,7 +27,7 @@ CLI_KNOWS = {
     "durations",
     "errors",
     "instance",
-    "registration",
+    "rules",
     "session",
     "sockets",
 }
