@@ -18,6 +18,7 @@ PORT_MAX = 65_534  # the PUB listens on the port after it
 LOOKUP_TIMEOUT = 5.0  # seconds one DNS look-up may take
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_ZONE = re.compile(r"[A-Za-z0-9._-]{1,15}")  # an interface
 _HOST_LENGTH_MAX = 253
 # No packet is ever sent there (RFC 5737, 3849): the kernel is asked for the route only.
 _ELSEWHERE = (
@@ -69,7 +70,8 @@ def _parse_port(port: str, text: str, field: str, *, any_port: bool) -> int:
 def _parse_host(host: str, text: str, field: str) -> str:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
-        if _literal(host) is None or ":" not in host:
+        zone = host.partition("%")[2]
+        if _literal(host) is None or ":" not in host or (zone and not _ZONE.fullmatch(zone)):
             raise ValueError(f"{field} {text!r}: [{host}] is not an IPv6 address")
         return host
     if ":" in host:

@@ -64,10 +64,11 @@ class Link:
         self._dealer = new_dealer(context, name)
         self._monitor = self._watch()
         self._drain = Drain(self._dealer, lambda: take(self._dealer))
-        if self._is_name:
-            self._try_next()
-        else:
-            self._dial(endpoint)
+        try:
+            self._begin()
+        except zmq.ZMQError:
+            self.close(linger=False)
+            raise
 
     def send(self, frame: "bytes | zmq.Frame") -> None:
         """Queue one message; raises zmq.Again when the queue is full."""
@@ -89,6 +90,12 @@ class Link:
         self._drain.close()
         self._dealer.close(FAREWELL_LINGER_MS if linger and self.up else 0)
         self._unsubscribe()
+
+    def _begin(self) -> None:
+        if self._is_name:
+            self._try_next()
+        else:
+            self._dial(self.endpoint)
 
     def _watch(self) -> Monitor:
         watched = LINK_UP | LINK_DOWN | HANDSHAKE_FAILED

@@ -156,12 +156,6 @@ class Transport:
                 self._on_link(endpoint, False)  # noqa: FBT003 - the callback's shape
         self.connect(endpoint)
 
-    def rename(self, replica: ReplicaId) -> None:
-        """Speak as another life from now on. Closes every link, for a connection keeps its name."""
-        for endpoint in list(self._links):
-            self.disconnect(endpoint)
-        self._replica = replica
-
     def linked(self, endpoint: str) -> bool:
         """Is the DEALER to this endpoint connected now?"""
         link = self._links.get(endpoint)

@@ -46,6 +46,8 @@ def test_an_endpoint_is_read_and_written_alike(text: str, host: str, port: int) 
         ("::1:7800", "brackets"),
         ("[::g]:7800", "not an IPv6 address"),
         ("[10.0.0.1]:7800", "not an IPv6 address"),
+        ("[fe80::1%a b]:7800", "not an IPv6 address"),
+        ("[fe80::1%]:7800", "not an IPv6 address"),
         ("10.0.0.256:7800", "not an IPv4 address"),
         ("10.1:7800", "not an IPv4 address"),
         ("a b:7800", "neither"),
@@ -164,6 +166,18 @@ def test_loopback_is_not_advertised_to_others() -> None:
 def test_without_a_seed_the_default_route_decides() -> None:
     """And loopback where there is no route at all."""
     assert choose("0.0.0.0:7800") == f"{default_source() or '127.0.0.1'}:7800"
+
+
+def test_without_any_route(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host alone speaks to itself; one that is to meet others is told the flag."""
+    monkeypatch.setattr("discoagent.endpoints._ELSEWHERE", ())
+
+    assert choose("0.0.0.0:7800") == "127.0.0.1:7800"
+    assert choose("[::]:7800") == "[::1]:7800"
+    with pytest.raises(ValueError, match="--advertise"):
+        choose("[::]:7800", "[fe80::1%nowhere]:7800")
+    with pytest.raises(ValueError, match="--advertise"):
+        choose("0.0.0.0:7800", "[fe80::1%1]:7800", "[fe80::1]:7800")
 
 
 def test_ipv4_only_never_advertises_ipv6() -> None:

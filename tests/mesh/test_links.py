@@ -13,6 +13,7 @@ import pytest
 
 from discoagent.core.entry import ReplicaId
 from discoagent.core.messages import Envelope
+from discoagent.endpoints import Endpoint
 from discoagent.errors import Conflict
 from discoagent.transport import BindError
 from tests.mesh.peers import Peer, hello, needs_ipv6, peers, run
@@ -145,6 +146,36 @@ async def test_a_name_is_dialled_until_it_is_there() -> None:
         await a.until(lambda: a.links[-1] == (endpoint, False))
 
 
+def test_a_name_s_addresses_are_tried_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody answers on the first; and again from the start when the one that did is gone."""
+
+    async def story() -> None:
+        with peers(Peer("a")) as (a,):
+            with peers(Peer("b")) as (b,):
+                port = b.transport.bound.port
+
+                async def found(_: Endpoint) -> list[Endpoint]:
+                    return [Endpoint(host, port) for host in ("127.0.0.2", "127.0.0.1")]
+
+                monkeypatch.setattr("discoagent.links.resolve", found)
+                monkeypatch.setattr("discoagent.links.LOOKUP_INTERVAL", 0.1)
+                name = f"two.invalid:{port}"
+                a.transport.connect(name)
+                a.transport.send([name], hello(1))
+                await b.until(lambda: bool(b.heard))
+                await a.until(lambda: a.links == [(name, True)])
+                await a.subscribed_to(b)
+            await a.until(lambda: not a.transport.linked(name))
+            with peers(Peer("c", bind=f"127.0.0.2:{port}")) as (c,):
+                a.transport.send([name], hello(2))
+                await c.until(lambda: bool(c.heard))
+                await a.subscribed_to(c)
+
+                assert c.messages == [hello(2)]
+
+    asyncio.run(story())
+
+
 @run
 async def test_a_name_that_nobody_knows_is_counted() -> None:
     """And is looked up again later, while the rest goes on."""
@@ -226,6 +257,25 @@ async def test_close_gives_back_every_descriptor() -> None:
         at_b = len(os.listdir("/proc/self/fd")) - before
 
         assert at_b <= 2  # b notices a little later that a's two connections have ended
+
+
+def test_port_0_is_tried_until_there_is_a_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system hands out single ports, of which some will not do."""
+
+    async def story() -> None:
+        with peers(Peer("a")) as (a,):
+            limit = a.transport.bound.port
+            monkeypatch.setattr("discoagent.mesh_sockets.PORT_MAX", max(limit, 40_000))
+            monkeypatch.setattr("discoagent.mesh_sockets.PAIR_ATTEMPTS", 1_000)
+            with peers(Peer("b")) as (b,):
+                assert b.transport.bound.port <= max(limit, 40_000)
+                await a.until_linked(b)
+            monkeypatch.setattr("discoagent.mesh_sockets.PORT_MAX", 0)
+            monkeypatch.setattr("discoagent.mesh_sockets.PAIR_ATTEMPTS", 3)
+            with pytest.raises(BindError, match="no two free ports in a row in 3 attempts"):
+                Peer("c")
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize(("taken", "role"), [(0, "ROUTER"), (1, "PUB")])

@@ -177,23 +177,6 @@ async def test_an_answer_goes_to_the_life_that_asked() -> None:
 
 
 @run
-async def test_a_new_name_takes_new_links() -> None:
-    """After `rename` the transport speaks as its next life, and is answered as that."""
-    with peers(Peer("a"), Peer("b")) as (a, b):
-        await a.until_linked(b)
-        life = ReplicaId("a", 2)
-        a.transport.rename(life)
-        assert not a.transport.linked(b.endpoint)
-        a.transport.connect(b.endpoint)
-        a.transport.send([b.endpoint], hello())
-        await b.until(lambda: bool(b.heard))
-        b.transport.answer(life, hello(2))
-        await a.until(lambda: bool(a.heard))
-
-        assert b.heard == [Envelope(hello(), life)]
-
-
-@run
 async def test_what_reaches_nobody_is_counted() -> None:
     """An answer to a stranger, a message to an endpoint without a link, one too large to send."""
     with peers(Peer("a"), Peer("b")) as (a, b):
