@@ -18,10 +18,12 @@ from discoagent.core.effects import (
     Answer,
     Broadcast,
     Connect,
+    Dial,
     Disconnect,
     Effect,
     Emit,
     Greeted,
+    Namesake,
     Outranked,
     Redial,
     Refused,
@@ -29,9 +31,10 @@ from discoagent.core.effects import (
     StateChanged,
 )
 from discoagent.core.entry import Cause, CauseWord, MemberRecord, ReplicaId
-from discoagent.core.messages import Envelope, Parting, RefusalKind
+from discoagent.core.messages import Envelope, Parting
 from discoagent.core.replica import Replica
 from discoagent.core.timing import TICK
+from discoagent.dialling import dial
 from discoagent.endpoints import Endpoint, parse
 from discoagent.errors import Conflict, DiscoError
 from discoagent.ipc import LocalSocket
@@ -292,6 +295,8 @@ class Life:
                 self._transport.broadcast(effect.message)
             case Connect():
                 self._transport.connect(effect.endpoint)
+            case Dial():
+                self._spawn(self._dial(effect.endpoint))
             case Redial():
                 self._transport.redial(effect.endpoint)
             case Disconnect():
@@ -301,7 +306,11 @@ class Life:
                 self._joins.greeted(effect)
                 self._readiness.alone = False
             case Refused():
-                self._on_refused(effect)
+                if not effect.by_us:
+                    self._joins.refused(effect)
+            case Namesake():
+                if not self.ended.done():
+                    self.ended.set_exception(Conflict(effect.text, field="node"))
             case Outranked():
                 if not self.ended.done():
                     self.ended.set_result(effect.incarnation)
@@ -368,14 +377,15 @@ class Life:
             for view in self._replica.members(self.now())
         )
 
-    def _on_refused(self, effect: Refused) -> None:
-        if effect.by_us or self._joins.refused(effect):
-            return
-        if effect.kind is RefusalKind.NAME and not self.ended.done():
-            self.ended.set_exception(Conflict(effect.text, field="node"))
-
     def _on_link(self, endpoint: str, up: bool) -> None:  # noqa: FBT001 - the transport's shape
         _log.debug("= %s is %s", endpoint, "connected" if up else "disconnected")
+        if not up and not self.ended.done():
+            self._perform(self._replica.link_down(endpoint, self.now()))
+
+    async def _dial(self, endpoint: str) -> None:
+        outcome = await dial(endpoint)
+        if not self.ended.done():
+            self._perform(self._replica.dialled(endpoint, outcome, self.now()))
 
     def _on_nonsense(self, socket: str, peer: str, error: WireError) -> None:
         first = self._effect_log.first("nonsense", peer, error.reason)

@@ -7,10 +7,12 @@ from discoagent.core.effects import (
     Answer,
     Broadcast,
     Connect,
+    Dial,
     Disconnect,
     Effect,
     Emit,
     Greeted,
+    Namesake,
     NodeState,
     Outranked,
     Redial,
@@ -48,6 +50,8 @@ class EffectLog:
                 self._refused(effect)
             case Greeted():
                 _log.debug("< welcome of %s at %s", effect.peer, effect.endpoint)
+            case Namesake():
+                _log.error("%s", effect.text)
             case Outranked():
                 _log.warning(
                     "the cluster remembers incarnation %d of this node, which is higher than this "
@@ -56,7 +60,7 @@ class EffectLog:
                 )
             case Send(endpoints=to) | Answer(to=to):
                 _log.debug("> %s to %s", type(effect.message).__name__, to)
-            case Connect() | Redial() | Disconnect():
+            case Connect() | Dial() | Redial() | Disconnect():
                 _log.debug("= %s %s", type(effect).__name__.lower(), effect.endpoint)
             case Broadcast() | Emit():
                 pass
