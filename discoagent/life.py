@@ -285,7 +285,7 @@ class Life:
                 self._effect_log.log(effect)
                 self._run_one(effect)
 
-    def _run_one(self, effect: Effect) -> None:  # noqa: C901 - one case an effect
+    def _run_one(self, effect: Effect) -> None:  # noqa: C901, PLR0912 - one case an effect
         match effect:
             case Send():
                 self._transport.send(effect.endpoints, effect.message)

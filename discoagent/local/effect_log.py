@@ -41,7 +41,7 @@ class EffectLog:
         self._noted.add(what)
         return True
 
-    def log(self, effect: Effect) -> None:
+    def log(self, effect: Effect) -> None:  # noqa: C901 - one case an effect
         """Log one effect; changes of instances are not logged here, watches tell them."""
         match effect:
             case StateChanged():
