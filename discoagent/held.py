@@ -21,7 +21,7 @@ HeldKey = tuple[str, str]  # service, id
 RENEWALS_PER_TTL = 3
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Held:
     """One registration of this process.
 
