@@ -107,6 +107,11 @@ def differences(old: Config, new: Config) -> list[str]:
     return sorted(changed)
 
 
+def exposed(config: Config) -> bool:
+    """Can other hosts reach what the agent binds?"""
+    return not _loopback(config.bind)
+
+
 def _files(config_file: Path | None) -> list[Path]:
     """Return the main file (if named, or there), then the drop-ins of `agent.d` beside it."""
     main = config_file or DEFAULT_FILE
@@ -249,7 +254,7 @@ def _broken_relations(config: Config, broken: Collection[str]) -> Iterator[str]:
 
 def _address_problems(config: Config) -> Iterator[str]:
     seed = next((each for each in config.join if _loopback(each) is False), None)
-    if not _loopback(config.bind):
+    if exposed(config):
         if not config.insecure:
             yield (
                 f"bind {config.bind} is open to other hosts, and without a key whoever reaches it "

@@ -76,6 +76,9 @@ _BY_ERRNO = {
 def main(*, config_file: Path | None, check_config: bool, **flags: Any) -> None:
     """Run this host's discoagent: service discovery without a master."""
 
+    # Until the agent listens for it: what would be read again is only about to be read.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
     def load() -> Config:
         return config.load(config_file, flags, os.environ)
 
@@ -91,6 +94,8 @@ def main(*, config_file: Path | None, check_config: bool, **flags: Any) -> None:
     if check_config:
         click.echo("the configuration is valid")
         sys.exit(OK)
+    if config.exposed(loaded):
+        _log.warning("insecure: whoever reaches %s can read and write in the cluster", loaded.bind)
     sys.exit(run(loaded, load))
 
 

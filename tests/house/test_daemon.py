@@ -108,6 +108,13 @@ def test_an_interrupt_from_a_terminal_leaves(tmp_path: Path) -> None:
         os.close(terminal)
 
 
+def test_an_open_bind_is_said_aloud(tmp_path: Path) -> None:
+    """Allowed by `--insecure`, and never in silence."""
+    with Running(agent(*flags(tmp_path, "--bind", "0.0.0.0:0", "--insecure"))) as running:
+        running.line("^warning: insecure: whoever reaches 0.0.0.0:0 can read and write")
+        running.line(READY)
+
+
 def test_the_socket_is_taken(tmp_path: Path) -> None:
     """A second agent on one socket ends with 6, and the first runs on."""
     with Running(agent(*flags(tmp_path))) as first:
