@@ -93,7 +93,7 @@ def leave(session: Session) -> int:
     with session.disco() as disco:
         node = disco.hello().node
         disco.leave()
-    printer.value({"node": node, "left": True}, [("", f"{node} has left")], "left")
+    printer.value({"node": node, "left": True}, [("", f"{node} has left")])
     return 0
 
 
@@ -103,7 +103,7 @@ def ping(session: Session) -> int:
     printer = session.printer(output.COMMON)
     with session.disco() as disco:
         answer = disco.ping()
-    printer.value(answer, [("", f"{answer['node']} answers in {answer['ms']:.2f} ms")], "ok")
+    printer.value(answer, [("", f"{answer['node']} answers in {answer['ms']:.2f} ms")])
     return 0
 
 
@@ -129,5 +129,5 @@ def version(session: Session) -> int:
         "pyzmq": zmq.pyzmq_version(),
         "agent": agent,
     }
-    printer.value(found, views.version_lines(found), "ready" if agent else "")
+    printer.value(found, views.version_lines(found))
     return 0

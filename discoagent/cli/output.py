@@ -94,14 +94,15 @@ class Printer:
         self.flush()
 
     def block(self, lines: Iterable[tuple[str, str]], state: str = "") -> None:
-        """Write a title and labelled lines below it, as `systemctl status` does."""
+        """Write a title, with a dot for the `state`, and labelled lines below it."""
         rows = list(lines)
         width = max((len(label) for label, _text in rows), default=0) + 2
         for label, text in rows:
             if label:
                 self._lines([f"{label:>{width}}: {self._first_words(text, state)}"])
             else:
-                self._lines([f"{self.paint(DOT, state)} {text}"])
+                dot = f"{self.paint(DOT, state)} " if state else ""
+                self._lines([f"{dot}{text}"])
 
     def line(self, text: str) -> None:
         """Write one line of text, at once."""

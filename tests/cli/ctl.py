@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 ANSWER_SECONDS = 30  # only a hang takes so long
@@ -33,6 +33,10 @@ class Answer(NamedTuple):
     def error(self) -> Any:
         """The JSON error on stderr."""
         return json.loads(self.err)["error"]
+
+
+Ask = Callable[..., Answer]
+"""Runs one command in the test's own process; the fixture `ask`."""
 
 
 def environment(**variables: str) -> dict[str, str]:

@@ -27,12 +27,6 @@ for _ in names:
 """
 
 
-@pytest.fixture
-def nobody(tmp_path: Path) -> str:
-    """Return a path where no agent listens."""
-    return str(tmp_path / "nobody.sock")
-
-
 @contextmanager
 def running(nobody: str, script: str) -> Iterator[tuple["subprocess.Popen[str]", int]]:
     """Run a Python script under `run`; give the wrapper and the script's pid."""

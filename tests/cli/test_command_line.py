@@ -12,7 +12,7 @@ import zmq
 
 from discoagent.cli import COMMANDS, main
 from discoagent.cli.command import Verb
-from tests.cli.ctl import ARGV, Answer, ctl, environment
+from tests.cli.ctl import ARGV, Ask, ctl, environment
 
 NAMES = {
     *("list", "services", "resolve", "get", "register", "run", "update", "deregister", "renew"),
@@ -25,26 +25,6 @@ NOT_YET = {
     "list": ("--near", "-f"),
     "resolve": ("--prefer",),
 }
-
-
-def run(capsys: pytest.CaptureFixture[str], *args: str) -> Answer:
-    """Run a command in this process."""
-    code = main.main(list(args), standalone_mode=False)
-    captured = capsys.readouterr()
-    return Answer(code, captured.out, captured.err)
-
-
-@pytest.fixture(autouse=True)
-def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no setting of the developer's own count."""
-    for name in ("DISCO_SOCKET", "DISCO_TIMEOUT", "DISCO_OUTPUT", "NO_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def nobody(tmp_path: Path) -> str:
-    """Return a path where no agent listens."""
-    return str(tmp_path / "nobody.sock")
 
 
 @pytest.fixture
@@ -68,11 +48,9 @@ def test_the_commands_are_those_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
-def test_every_command_has_help_with_an_example(
-    name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_command_has_help_with_an_example(name: str, ask: Ask) -> None:
     """And shows the global options apart from its own."""
-    answer = run(capsys, name, "--help")
+    answer = ask(name, "--help")
 
     assert answer.code == 0
     assert f"Usage: discoctl {name}" in answer.out
@@ -83,9 +61,9 @@ def test_every_command_has_help_with_an_example(
     assert "--timeout DURATION" in answer.out
 
 
-def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_names_every_command(ask: Ask) -> None:
     """By what they are for, and with the exit codes."""
-    answer = run(capsys, "--help")
+    answer = ask("--help")
 
     assert answer.code == 0
     assert all(f"  {name} " in answer.out for name in NAMES)
@@ -93,12 +71,12 @@ def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize("name", sorted(NOT_YET))
-def test_what_is_not_built_does_not_exist(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_built_does_not_exist(name: str, ask: Ask) -> None:
     """Exit code 2, and not in the help."""
-    shown = run(capsys, name, "--help").out
+    shown = ask(name, "--help").out
     for option in NOT_YET[name]:
         assert f"{option} " not in shown
-        assert run(capsys, name, "x", option, "y").code == 2
+        assert ask(name, "x", option, "y").code == 2
 
 
 @pytest.mark.parametrize(
@@ -142,11 +120,9 @@ def test_what_is_not_built_does_not_exist(name: str, capsys: pytest.CaptureFixtu
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )
-def test_wrong_use_is_one_line_and_2(
-    args: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_use_is_one_line_and_2(args: list[str], sentence: str, ask: Ask) -> None:
     """It says what is wrong, and names what was probably meant."""
-    answer = run(capsys, *args)
+    answer = ask(*args)
 
     assert (answer.code, answer.out) == (2, "")
     assert sentence in answer.err
@@ -155,11 +131,11 @@ def test_wrong_use_is_one_line_and_2(
         assert len(answer.err.splitlines()) == 1
 
 
-def test_errors_as_json(capsys: pytest.CaptureFixture[str], nobody: str) -> None:
+def test_errors_as_json(ask: Ask, nobody: str) -> None:
     """With the code, a word, a sentence, and the field where there is one."""
-    wrong = run(capsys, "register", "web", "--static", "--port", "0", "-o", "json")
-    unknown = run(capsys, "-ojsonl", "list", "--bogus")
-    away = run(capsys, "list", "-o", "json", "--socket", nobody)
+    wrong = ask("register", "web", "--static", "--port", "0", "-o", "json")
+    unknown = ask("-ojsonl", "list", "--bogus")
+    away = ask("list", "-o", "json", "--socket", nobody)
 
     assert (wrong.code, wrong.error["code"], wrong.error["field"]) == (2, 2, "port")
     assert (unknown.error["kind"], unknown.error["field"]) == ("usage", "bogus")
@@ -192,9 +168,9 @@ def test_errors_as_json(capsys: pytest.CaptureFixture[str], nobody: str) -> None
     ],
     ids=" ".join,
 )
-def test_nobody_listens(args: list[str], nobody: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nobody_listens(args: list[str], nobody: str, ask: Ask) -> None:
     """One line that names the path, exit code 3, at once; nothing is started."""
-    answer = run(capsys, args[0], "--socket", nobody, *args[1:])
+    answer = ask(args[0], "--socket", nobody, *args[1:])
 
     assert (answer.code, answer.out) == (3, "")
     assert nobody in answer.err
@@ -211,63 +187,63 @@ def test_the_error_names_every_path_tried(tmp_path: Path) -> None:
 
 
 def test_somebody_listens_and_does_not_answer(
-    mute: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    mute: str, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """124, when the flag's time is over or the variable's; the flag wins."""
     asked = time.monotonic()
-    assert run(capsys, "ping", "--socket", mute, "--timeout", "100ms").code == 124
+    assert ask("ping", "--socket", mute, "--timeout", "100ms").code == 124
     monkeypatch.setenv("DISCO_TIMEOUT", "150ms")
-    assert run(capsys, "list", "--socket", mute).code == 124
+    assert ask("list", "--socket", mute).code == 124
     monkeypatch.setenv("DISCO_TIMEOUT", "1h")
-    assert run(capsys, "status", "--socket", mute, "--timeout", "100ms").code == 124
+    assert ask("status", "--socket", mute, "--timeout", "100ms").code == 124
     assert time.monotonic() - asked > 0.3
 
 
 def test_an_option_after_the_command_wins(
-    mute: str, nobody: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    mute: str, nobody: str, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Over the one before it, which wins over the environment."""
     monkeypatch.setenv("DISCO_SOCKET", mute)
     monkeypatch.setenv("DISCO_TIMEOUT", "100ms")
 
-    assert run(capsys, "ping").code == 124
-    assert run(capsys, "--socket", nobody, "ping").code == 3
-    assert run(capsys, "--socket", mute, "ping", "--socket", nobody).code == 3
-    assert run(capsys, "--socket", nobody, "ping", "--socket", mute).code == 124
+    assert ask("ping").code == 124
+    assert ask("--socket", nobody, "ping").code == 3
+    assert ask("--socket", mute, "ping", "--socket", nobody).code == 3
+    assert ask("--socket", nobody, "ping", "--socket", mute).code == 124
 
 
-def test_quiet_says_nothing(nobody: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_says_nothing(nobody: str, ask: Ask) -> None:
     """Before or after the command, on a wrong command line too: only the code."""
     for args in (["-q", "list"], ["list", "-q"], ["list", "--quiet", "--bogus"]):
-        answer = run(capsys, *args, "--socket", nobody)
+        answer = ask(*args, "--socket", nobody)
 
         assert answer.code in (2, 3)
         assert (answer.out, answer.err) == ("", "")
 
 
 def test_the_environment_s_format_is_for_those_who_know_it(
-    nobody: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    nobody: str, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`DISCO_OUTPUT=env` is no error for `members`; a word that no command knows is."""
     monkeypatch.setenv("DISCO_OUTPUT", "env")
-    assert run(capsys, "members", "--socket", nobody).code == 3
+    assert ask("members", "--socket", nobody).code == 3
     monkeypatch.setenv("DISCO_OUTPUT", "yaml")
-    assert run(capsys, "members", "--socket", nobody).code == 2
+    assert ask("members", "--socket", nobody).code == 2
 
 
-def test_version_needs_no_agent(nobody: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_needs_no_agent(nobody: str, ask: Ask) -> None:
     """`agent` is null then, and the code 0."""
-    found = run(capsys, "version", "-o", "json", "--socket", nobody)
+    found = ask("version", "-o", "json", "--socket", nobody)
 
     assert found.code == 0
     assert found.json["agent"] is None
     assert set(found.json) == {"version", "wire", "api", "python", "zmq", "pyzmq", "agent"}
-    assert run(capsys, "--version").out.startswith("discoctl ")
+    assert ask("--version").out.startswith("discoctl ")
 
 
-def test_nothing_asked_is_help_and_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_asked_is_help_and_2(ask: Ask) -> None:
     """On stderr: it is no data."""
-    answer = run(capsys)
+    answer = ask()
 
     assert (answer.code, answer.out) == (2, "")
     assert "Usage: discoctl" in answer.err

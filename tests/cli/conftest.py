@@ -1,0 +1,54 @@
+"""What the tests of `discoctl` share: a way to ask, and agents to ask."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from discoagent.cli import main
+from tests.cli.agents import Agent
+from tests.cli.ctl import Answer, Ask
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no setting of the developer's own count."""
+    for name in ("DISCO_SOCKET", "DISCO_TIMEOUT", "DISCO_OUTPUT", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str]) -> Ask:
+    """Run commands in this process: as quick as they are."""
+
+    def run(*args: str) -> Answer:
+        capsys.readouterr()
+        code = main.main([str(arg) for arg in args], standalone_mode=False)
+        captured = capsys.readouterr()
+        return Answer(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def nobody(tmp_path: Path) -> str:
+    """Return a path where no agent listens."""
+    return str(tmp_path / "nobody.sock")
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    """Run one agent of its own for a test."""
+    with Agent("a", tmp_path) as agent:
+        agent.start()
+        yield agent
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Agent, Agent]]:
+    """Run two agents, `a` and `b`, for all tests of a module."""
+    directory = tmp_path_factory.mktemp("pair")
+    with Agent("a", directory) as a, Agent("b", directory) as b:
+        a.start()
+        b.start(join=a.endpoint)
+        yield a, b
