@@ -27,6 +27,7 @@ from discoagent.core.effects import (
     Outranked,
     Redial,
     Refused,
+    SeenBy,
     Send,
     StateChanged,
 )
@@ -314,7 +315,7 @@ class Life:
             case Outranked():
                 if not self.ended.done():
                     self.ended.set_result(effect.incarnation)
-            case StateChanged() | Emit():
+            case StateChanged() | Emit() | SeenBy():
                 pass
             case _:
                 assert_never(effect)

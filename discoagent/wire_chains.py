@@ -2,10 +2,11 @@
 
     entry   kind, name, id, owner's number, body
     body    bytes, or by kind: a record | [node, incarnation]
-    record  [endpoint, version, wire low, wire high, [feature...], {label: value}, settled, boot]
+    record  [endpoint, version, wire low, wire high, [feature...], {label: value}, settled, boot,
+            [[kind, name, id, cause...]...]]
     cause   [word, actor, at ms]
     delta   node, incarnation, since, until, [cause...], [owner...],
-            [[gap, cause's number | nil, entry...]...], [gap, cause's number, gap, ...]
+            [[gap, cause's number | nil, entry...]...], [gap, cause's number, step | 0, gap, ...]
     page    node, incarnation, after, clock, [owner...], [[gap, entry...]...], is it the last,
             [gap, count, gap, ...]
     part    [0, delta...] | [1, page...] | [2, node, incarnation]
@@ -19,11 +20,12 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from discoagent.core.entry import Cause, Entry, Kind, MemberRecord, ReplicaId
+from discoagent.core.entry import Cause, Entry, Key, Kind, MemberRecord, ReplicaId
 from discoagent.core.limits import (
     ACTOR_BYTES_MAX,
     CAUSE_WORD_BYTES_MAX,
     CHUNK_ENTRIES_MAX,
+    ENDED_MAX,
     ENDPOINT_BYTES_MAX,
     ENTRIES_PER_NODE_MAX,
     ENTRY_BYTES_MAX,
@@ -33,7 +35,7 @@ from discoagent.core.limits import (
     NODES_MAX,
     OWNER_BYTES_MAX,
 )
-from discoagent.core.messages import Absent, Delta, Page, Part
+from discoagent.core.messages import Absent, Delta, Page, Part, Removal
 from discoagent.wire_fields import Reader, WireError
 
 LABEL_VALUE_BYTES_MAX = 1_024
@@ -69,8 +71,8 @@ def pack_delta(delta: Delta) -> list[Any]:
         last = dot
     removed: list[int] = []
     last = 0
-    for dot, cause in sorted(delta.removed.items()):
-        removed += (dot - last, causes[cause])
+    for dot, (cause, clock) in sorted(delta.removed.items()):
+        removed += (dot - last, causes[cause], clock and clock - dot)
         last = dot
     return [*delta.replica, delta.since, delta.until, list(causes), list(owners), added, removed]
 
@@ -167,15 +169,17 @@ _PARTS: Mapping[int, tuple[int, Callable[[Reader, int], Part]]] = {
 }
 
 
-def _read_removed(reader: Reader, until: int, causes: list[Cause]) -> dict[int, Cause]:
-    length = reader.items("delta.removed", 2 * STEPS_PER_PART_MAX)
-    if length % 2:
-        raise WireError("missing", "delta.removed ends with a dot without a cause")
-    removed: dict[int, Cause] = {}
+def _read_removed(reader: Reader, until: int, causes: list[Cause]) -> dict[int, Removal]:
+    length = reader.items("delta.removed", 3 * STEPS_PER_PART_MAX)
+    if length % 3:
+        raise WireError("missing", "delta.removed ends with a dot without a cause or a step")
+    removed: dict[int, Removal] = {}
     dot = 0
-    for _ in range(length // 2):
+    for _ in range(length // 3):
         dot += reader.integer("delta.removed.gap", low=1, high=until - dot)
-        removed[dot] = reader.index("delta.removed.cause", causes)
+        cause = reader.index("delta.removed.cause", causes)
+        age = reader.integer("delta.removed.step", high=until - dot)
+        removed[dot] = Removal(cause, dot + age if age else 0)
     return removed
 
 
@@ -198,13 +202,17 @@ def _read_live(reader: Reader, clock: int) -> tuple[tuple[int, int], ...]:
 
 def _read_cause(reader: Reader) -> Cause:
     width = reader.array("cause", 3)
-    cause = Cause(
+    cause = _read_cause_fields(reader)
+    reader.skip(width - 3)
+    return cause
+
+
+def _read_cause_fields(reader: Reader) -> Cause:
+    return Cause(
         sys.intern(reader.text("cause.word", CAUSE_WORD_BYTES_MAX)),
         reader.blob("cause.actor", ACTOR_BYTES_MAX),
         reader.integer("cause.at"),
     )
-    reader.skip(width - 3)
-    return cause
 
 
 def _read_owners(reader: Reader) -> list[bytes]:
@@ -263,11 +271,12 @@ def _pack_record(record: MemberRecord) -> list[Any]:
         dict(record.labels),
         record.settled,
         record.boot,
+        [[*key, *cause] for key, cause in record.ended.items()],
     ]
 
 
 def _read_record(reader: Reader) -> MemberRecord:
-    width = reader.array("member", 8)
+    width = reader.array("member", 9)
     record = MemberRecord(
         endpoint=reader.text("member.endpoint", ENDPOINT_BYTES_MAX),
         version=reader.text("member.version", NAME_BYTES_MAX, 0),
@@ -276,9 +285,21 @@ def _read_record(reader: Reader) -> MemberRecord:
         labels=_read_labels(reader),
         settled=reader.boolean("member.settled"),
         boot=reader.text("member.boot", NAME_BYTES_MAX, 0),
+        ended=_read_ended(reader),
     )
-    reader.skip(width - 8)
+    reader.skip(width - 9)
     return record
+
+
+def _read_ended(reader: Reader) -> dict[Key, Cause]:
+    ended: dict[Key, Cause] = {}
+    for _ in range(reader.items("member.ended", ENDED_MAX)):
+        width = reader.array("member.ended", 6)
+        kind, read_names, _ = reader.choice("member.ended.kind", _KINDS)
+        key = (kind, *read_names(reader))
+        ended[key] = _read_cause_fields(reader)
+        reader.skip(width - 6)
+    return ended
 
 
 def read_wire(reader: Reader, field: str) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """The fields of each kind of message, and the number that stands for it. Pure.
 
-    DELTA         [delta...]
+    DELTA         [[delta...]...]
     FAREWELL      parting, [] | [[delta...]]
     HELLO         number, cluster, endpoint, wire low, wire high, [feature...], clock
     WELCOME       as HELLO, then [member...]
@@ -11,6 +11,8 @@
     SYNC_CHUNK    number, is it the last, [part...]
     PROBE         number, [node...]
     PROBE_REPLY   number, [member...]
+    SEEN          number, [[node, incarnation, clock]...], patience ms
+    SEEN_REPLY    number, [[node, incarnation, clock]...]
     member        [node, incarnation, endpoint, clock, standing, age ms, beat, refused ms + 1 | 0]
 
 Deltas and parts are in `wire_chains.py`, what is around the fields in `wire.py`.
@@ -21,11 +23,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from discoagent.core.entry import ReplicaId
 from discoagent.core.limits import (
     CHAINS_PER_REQUEST,
+    DELTAS_MAX,
     ENDPOINT_BYTES_MAX,
     NAME_BYTES_MAX,
     NODES_MAX,
+    PATIENCE_MS_MAX,
     PROBED_MAX,
     REASON_BYTES_MAX,
 )
@@ -42,6 +47,8 @@ from discoagent.core.messages import (
     ProbeReply,
     Refusal,
     RefusalKind,
+    Seen,
+    SeenReply,
     Standing,
     SyncChunk,
     SyncRequest,
@@ -75,14 +82,19 @@ class Number(IntEnum):
     SYNC_CHUNK = 9
     PROBE = 10
     PROBE_REPLY = 11
+    SEEN = 12
+    SEEN_REPLY = 13
 
 
 def _pack_delta_message(it: DeltaMessage) -> list[Any]:
-    return [pack_delta(it.delta)]
+    return [[pack_delta(delta) for delta in it.deltas]]
 
 
 def _read_delta_message(reader: Reader) -> DeltaMessage:
-    return DeltaMessage(read_delta(reader, reader.array("delta", DELTA_FIELDS)))
+    count = reader.items("deltas", DELTAS_MAX)
+    return DeltaMessage(
+        tuple(read_delta(reader, reader.array("delta", DELTA_FIELDS)) for _ in range(count))
+    )
 
 
 def _pack_farewell(it: Farewell) -> list[Any]:
@@ -137,17 +149,42 @@ def _read_refusal(reader: Reader) -> Refusal:
 
 
 def _pack_digest(it: Digest) -> list[Any]:
-    return [it.number, [[*replica, clock] for replica, clock in it.known]]
+    return [it.number, _pack_clocks(it.known)]
 
 
 def _read_digest(reader: Reader) -> Digest:
-    number = reader.integer("number")
-    known = []
-    for _ in range(reader.items("digest.known", NODES_MAX)):
-        width = reader.array("digest.known", 3)
-        known.append((reader.replica("digest.replica"), reader.integer("digest.clock")))
+    return Digest(reader.integer("number"), _read_clocks(reader, "digest.known"))
+
+
+def _pack_clocks(clocks: tuple[tuple[ReplicaId, int], ...]) -> list[Any]:
+    return [[*replica, clock] for replica, clock in clocks]
+
+
+def _read_clocks(reader: Reader, field: str) -> tuple[tuple[ReplicaId, int], ...]:
+    clocks = []
+    for _ in range(reader.items(field, NODES_MAX)):
+        width = reader.array(field, 3)
+        clocks.append((reader.replica(f"{field}.replica"), reader.integer(f"{field}.clock")))
         reader.skip(width - 3)
-    return Digest(number, tuple(known))
+    return tuple(clocks)
+
+
+def _pack_seen(it: Seen) -> list[Any]:
+    return [it.number, _pack_clocks(it.goals), it.patience_ms]
+
+
+def _read_seen(reader: Reader) -> Seen:
+    number = reader.integer("number")
+    goals = _read_clocks(reader, "seen.goals")
+    return Seen(number, goals, reader.integer("seen.patience_ms", high=PATIENCE_MS_MAX))
+
+
+def _pack_seen_reply(it: SeenReply) -> list[Any]:
+    return [it.number, _pack_clocks(it.behind)]
+
+
+def _read_seen_reply(reader: Reader) -> SeenReply:
+    return SeenReply(reader.integer("number"), _read_clocks(reader, "seen.behind"))
 
 
 def _pack_digest_reply(it: DigestReply | ProbeReply) -> list[Any]:
@@ -263,6 +300,8 @@ BY_TYPE: Mapping[type, Codec] = {
     SyncRequest: Codec(Number.SYNC_REQUEST, 2, _pack_sync_request, _read_sync_request),
     SyncChunk: Codec(Number.SYNC_CHUNK, 3, _pack_sync_chunk, _read_sync_chunk),
     Probe: Codec(Number.PROBE, 2, _pack_probe, _read_probe),
+    Seen: Codec(Number.SEEN, 3, _pack_seen, _read_seen),
+    SeenReply: Codec(Number.SEEN_REPLY, 2, _pack_seen_reply, _read_seen_reply),
     ProbeReply: Codec(Number.PROBE_REPLY, 2, _pack_digest_reply, _read_probe_reply),
 }
 BY_NUMBER: Mapping[int, Codec] = {codec.number: codec for codec in BY_TYPE.values()}

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping
 from discoagent.core.digest import mix
 from discoagent.core.entry import UNKNOWN, Cause, Entry, Key, Kind, MemberRecord, ReplicaId
 from discoagent.core.limits import CHUNK_BYTES_MAX, CHUNK_ENTRIES_MAX, TAIL_MAX
-from discoagent.core.messages import Delta, Page
+from discoagent.core.messages import Delta, Page, Removal
 from discoagent.core.ring import STEP_WEIGHT, Ring, Segment, weight_of
 
 Group = tuple[Kind, str]  # all instances of one service, all keys of one topic
+UNKNOWN_REMOVAL = Removal(UNKNOWN, 0)
 MEMBER_KEY: Key = (Kind.MEMBER, "", "")
 
 
@@ -102,14 +103,13 @@ class Chain:
 
     def put(self, entry: Entry, cause: Cause) -> Entry | None:
         """Add an entry, or replace that of its key, as the next step; return what it replaced."""
-        segment = self._ring.open(self.clock)
         before = None
         old = self.dot_of(entry.key)
+        segment = self._ring.open(self.clock, old)
         self.clock += 1
         if old is not None:
             before = self._remove(old)
-            segment.added.pop(old, None)
-            segment.gone[old] = (before, cause)
+            segment.gone[old] = (before, Removal(cause, self.clock))
         self._add(self.clock, entry)
         segment.added[self.clock] = (entry, cause)
         self._ring.grow(segment, self.clock, weight_of(entry))
@@ -120,16 +120,15 @@ class Chain:
         dot = self.dot_of(key)
         if dot is None:
             return None
-        segment = self._ring.open(self.clock)
+        segment = self._ring.open(self.clock, dot)
         self.clock += 1
         entry = self._remove(dot)
-        segment.added.pop(dot, None)
-        segment.gone[dot] = (entry, cause)
+        segment.gone[dot] = (entry, Removal(cause, self.clock))
         self._ring.grow(segment, self.clock, STEP_WEIGHT)
         return entry
 
-    def deltas_after(self, clock: int) -> list[Delta]:
-        """Return all that came after `clock`, at most a chunk a delta: what its owner pushes."""
+    def deltas_after(self, clock: int) -> list[tuple[Delta, ...]]:
+        """Return all that came after `clock`, in batches: what its owner pushes."""
         return self._ring.made_after(clock, self.replica)
 
     # ---- joining
@@ -162,11 +161,11 @@ class Chain:
         for place in range(first, last):
             entry, dot = self._born[place], self._dots[place]
             if entry is not None and dot not in delta.added:
-                segment.gone[dot] = (entry, delta.removed.get(dot, UNKNOWN))
-        for dot, cause in delta.removed.items():
+                segment.gone[dot] = (entry, delta.removed.get(dot, UNKNOWN_REMOVAL))
+        for dot, removal in delta.removed.items():
             entry = self.at(dot)
             if entry is not None and dot not in delta.added:
-                segment.gone[dot] = (entry, cause)
+                segment.gone[dot] = (entry, removal)
         new = ((dot, *delta.added[dot]) for dot in sorted(delta.added) if dot > self.clock)
         self._apply(segment, new)
         return segment
@@ -180,7 +179,7 @@ class Chain:
             if (
                 twin is not None
             ):  # an owner that names two live versions of one key: the younger is meant
-                segment.gone[twin] = (self._remove(twin), cause or UNKNOWN)
+                segment.gone[twin] = (self._remove(twin), Removal(cause or UNKNOWN, dot))
                 segment.added.pop(twin, None)
             self._add(dot, entry)
             segment.added[dot] = (entry, cause)
@@ -250,7 +249,7 @@ class Chain:
         segment = Segment(self.clock, clock)
         for dot, entry in self.live():
             if dot not in entries:
-                segment.gone[dot] = (entry, UNKNOWN)
+                segment.gone[dot] = (entry, UNKNOWN_REMOVAL)
         held = self.clock
         self._apply(segment, ((dot, entries[dot], None) for dot in sorted(entries) if dot > held))
         if segment.weight > CHUNK_BYTES_MAX:

@@ -77,13 +77,18 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change of what is shown. `entry` is None in a removal, `before` None in an addition."""
+    """One change of what is shown. `entry` is None in a removal, `before` None in an addition.
+
+    After it, just the node's steps up to `clock` are shown; 0 where that is not so, as in the midst
+    of what a handover, a verdict or a scan changes at once.
+    """
 
     kind: EventKind
     node: str
     entry: Entry | None
     before: Entry | None
     cause: Cause
+    clock: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +146,15 @@ class Namesake:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenBy:
+    """A peer answered `Replica.ask_seen`: what it had not reached by then, with its clocks."""
+
+    number: int
+    node: str
+    behind: tuple[tuple[ReplicaId, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Outranked:
     """The cluster remembers a higher incarnation of this very node, which nobody else is.
 
@@ -164,4 +178,5 @@ Effect = (
     | Greeted
     | Namesake
     | Outranked
+    | SeenBy
 )

@@ -39,7 +39,7 @@ class MemberRecord:
     `endpoint` is where peers reach its ROUTER (`host:port`, IPv6 in brackets); its PUB is on the
     next port. `settled`: every entry that outlived the former life is in the chain by now, so
     nothing else is to be held. `boot` names the host's boot: entries of processes of an earlier
-    boot cannot live.
+    boot cannot live. `ended` tells for a while why entries of the former life are not in this one.
     """
 
     endpoint: str
@@ -49,6 +49,7 @@ class MemberRecord:
     labels: Mapping[str, str] = field(default_factory=dict)
     settled: bool = False
     boot: str = ""
+    ended: "Mapping[Key, Cause]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,13 @@ from discoagent.core.messages import (
     Probe,
     ProbeReply,
     Refusal,
+    Seen,
+    SeenReply,
     SyncChunk,
     SyncRequest,
     Welcome,
 )
+from discoagent.core.sights import Sights
 from discoagent.core.sync import HEARTBEAT_PATIENCE, Sync
 
 HASH_DIFFERS_MAX = 2  # heartbeats at our clock with another hash, before the chain is fetched anew
@@ -40,17 +43,20 @@ class Inbox:
 
     def __init__(
         self,
+        *,
         members: Membership,
         detector: Detector,
         greeter: Greeter,
         sync: Sync,
         exchange: Exchange,
+        sights: Sights,
     ) -> None:
         self._members = members
         self._detector = detector
         self._greeter = greeter
         self._sync = sync
         self._exchange = exchange
+        self._sights = sights
         self._hearsay = Hearsay(members, detector, greeter, sync)
         self._goals: dict[str, tuple[ReplicaId, int]] | None = None
 
@@ -81,7 +87,7 @@ class Inbox:
     ) -> list[Effect]:
         match message:
             case DeltaMessage():
-                return self._delta(message.delta, sender, now)
+                return self._deltas(message.deltas, sender, now)
             case Hello():
                 return self._hello(message, sender, now)
             case Welcome():
@@ -100,6 +106,10 @@ class Inbox:
                 return self._sync.chunk(message, sender, now)
             case Probe():
                 return self._probe(message, sender, now)
+            case Seen():
+                return self._sights.asked(message, sender, now)
+            case SeenReply():
+                return self._sights.answered(message, sender)
             case ProbeReply():
                 return self._probe_reply(message, sender, now)
             case Heartbeat():
@@ -144,16 +154,18 @@ class Inbox:
         self._sync.behind(peer, heartbeat.clock, peer.replica.node, now)
         return self._sync.pump(now)
 
-    def _delta(self, delta: Delta, sender: ReplicaId, now: float) -> list[Effect]:
+    def _deltas(self, deltas: tuple[Delta, ...], sender: ReplicaId, now: float) -> list[Effect]:
         peer = self._members.peers.get(sender.node)
-        if peer is None or peer.replica != sender or delta.replica != sender:
+        if peer is None or any(delta.replica != peer.replica for delta in deltas):
             self._members.counters["delta-unknown"] += 1
             return []
-        segments = peer.node.chain.join(delta)
-        if segments is None:
-            self._sync.behind(peer, peer.node.chain.gap, sender.node, now)
-            return self._sync.pump(now)
-        return self._members.joined(peer, segments, now)
+        chain = peer.node.chain
+        segments = [segment for delta in deltas for segment in chain.join(delta) or ()]
+        effects = self._members.joined(peer, segments, now)
+        if chain.gap > chain.clock:
+            self._sync.behind(peer, chain.gap, sender.node, now)
+            effects += self._sync.pump(now)
+        return effects
 
     def _hello(self, hello: Hello, sender: ReplicaId, now: float) -> list[Effect]:
         peer, effects = self._greeter.hello(hello, sender, now)
@@ -186,7 +198,7 @@ class Inbox:
             self._members.counters["farewell-unknown"] += 1
             return []
         if farewell.delta is not None and farewell.delta.replica == sender:
-            return self._delta(farewell.delta, sender, now)
+            return self._deltas((farewell.delta,), sender, now)
         return self._detector.farewell(peer, now)
 
     def _digest(self, digest: Digest, sender: ReplicaId, now: float) -> list[Effect]:

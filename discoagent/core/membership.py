@@ -400,9 +400,9 @@ def emit(events: Iterable[Event]) -> list[Effect]:
 def _closing(segments: list[Segment]) -> Cause | None:
     """Return why the member record went, in the step that closed the chain."""
     for segment in reversed(segments):
-        for entry, cause in segment.gone.values():
+        for entry, taken in segment.gone.values():
             if entry.kind is Kind.MEMBER:
-                return cause
+                return taken.cause
     return None
 
 

@@ -8,6 +8,7 @@ broadcast PUB -> SUB.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import NamedTuple
 
 from discoagent.core.entry import Cause, Entry, ReplicaId
 
@@ -32,6 +33,13 @@ class Heartbeat:
     flags: int = 0
 
 
+class Removal(NamedTuple):
+    """Why an entry went, and the clock of the step that took it (0: not known)."""
+
+    cause: Cause
+    clock: int
+
+
 @dataclass(frozen=True, slots=True)
 class Delta:
     """The net change of one replica between two clocks: what was done in (since, until].
@@ -45,14 +53,18 @@ class Delta:
     since: int
     until: int
     added: Mapping[int, tuple[Entry, Cause | None]]
-    removed: Mapping[int, Cause]
+    removed: Mapping[int, Removal]
 
 
 @dataclass(frozen=True, slots=True)
 class DeltaMessage:
-    """To every peer, at once, one per turn of the loop: what this turn changed."""
+    """To every peer, at once: what changed since the last one, in the order of the chain.
 
-    delta: Delta
+    One delta a turn of the loop, more where one instance changed more than once in it: what was
+    done in two steps is never told as one.
+    """
+
+    deltas: tuple[Delta, ...]
 
 
 class Parting(IntEnum):
@@ -231,6 +243,23 @@ class ProbeReply:
     members: tuple[Acquaintance, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Tell me when you hold these replicas up to these clocks, or when `patience_ms` is over."""
+
+    number: int
+    goals: tuple[tuple[ReplicaId, int], ...]
+    patience_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeenReply:
+    """The goals that the asked has not reached, with the clocks where it stands (0: nowhere)."""
+
+    number: int
+    behind: tuple[tuple[ReplicaId, int], ...]
+
+
 Message = (
     Heartbeat
     | DeltaMessage
@@ -244,6 +273,8 @@ Message = (
     | SyncChunk
     | Probe
     | ProbeReply
+    | Seen
+    | SeenReply
 )
 
 

@@ -5,13 +5,16 @@ size.
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from discoagent.core.chain import Group
 from discoagent.core.effects import Event, EventKind, NodeState
 from discoagent.core.entry import UNKNOWN, Cause, CauseWord, Entry, Key, Kind, ReplicaId
+from discoagent.core.messages import Removal
 from discoagent.core.node import Node
 from discoagent.core.ring import Segment
+
+NOT_TAKEN = Removal(UNKNOWN, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +81,14 @@ class Presence:
         self, node: Node, before: Entry | None, entry: Entry | None, cause: Cause
     ) -> list[Event]:
         """Show one step that the node's own agent just made."""
+        clock = node.chain.clock
         if entry is not None and entry.shown:
             self._names.setdefault((entry.kind, entry.name), {})[node.name] = None
             kind = EventKind.UPDATED if before is not None else EventKind.ADDED
-            return [Event(kind, node.name, entry, before, cause)]
+            return [Event(kind, node.name, entry, before, cause, clock)]
         if entry is None and before is not None and before.shown:
             self._recount(node, (before.kind, before.name))
-            return [Event(EventKind.REMOVED, node.name, None, before, cause)]
+            return [Event(EventKind.REMOVED, node.name, None, before, cause, clock)]
         return []
 
     def applied(self, node: Node, segments: list[Segment]) -> list[Event]:
@@ -100,35 +104,46 @@ class Presence:
         return events
 
     def _applied(self, node: Node, segment: Segment) -> list[Event]:
-        events: list[Event] = []
-        gone = {entry.key: (entry, cause) for entry, cause in segment.gone.values() if entry.shown}
-        for dot in sorted(segment.added):
-            entry, cause = segment.added[dot]
+        """Show one segment, its steps in the order in which the owner made them."""
+        exact = node.held is None
+        exact = exact and all(removal.clock for _, removal in segment.gone.values())
+        gone = {entry.key: (entry, taken) for entry, taken in segment.gone.values() if entry.shown}
+        steps: list[tuple[int, Event]] = []
+        for dot, (entry, cause) in segment.added.items():
             if not entry.shown:
                 continue
             self._names.setdefault((entry.kind, entry.name), {})[node.name] = None
-            before, ended = gone.pop(entry.key, (None, UNKNOWN))
-            if before is None:
-                before = node.take_held(entry.key)
-                if before is not None:
-                    events += _resumed(node, entry, before, cause)
-                    continue
-            events += _changed(node, entry, before, cause or UNKNOWN, ended)
-        for entry, cause in gone.values():
+            before, taken = gone.pop(entry.key, (None, NOT_TAKEN))
+            if before is None and (before := node.take_held(entry.key)) is not None:
+                steps += _resumed(node, dot, entry, before, cause)
+            else:
+                steps += _changed(
+                    node, dot, entry, before, cause=cause or UNKNOWN, taken=taken
+                )
+        for entry, taken in gone.values():
             self._recount(node, (entry.kind, entry.name))
-            events.append(Event(EventKind.REMOVED, node.name, None, entry, cause))
-        return events
+            event = Event(EventKind.REMOVED, node.name, None, entry, taken.cause, taken.clock)
+            steps.append((taken.clock or segment.until, event))
+        steps.sort(key=lambda step: step[0])
+        return [event if exact else replace(event, clock=0) for _, event in steps]
 
     def end_held(self, node: Node, cause: Cause) -> list[Event]:
         """End the handover: what the present life has not taken over is removed."""
         held, node.held, node.held_until = node.held or {}, None, 0.0
+        told = node.chain.record.ended if node.chain.record else {}
         events = []
-        for group, ids in held.items():
+        for (kind, name), ids in held.items():
             events += [
-                Event(EventKind.REMOVED, node.name, None, ids[instance], cause)
+                Event(
+                    EventKind.REMOVED,
+                    node.name,
+                    None,
+                    ids[instance],
+                    told.get((kind, name, instance), cause),
+                )
                 for instance in sorted(ids)
             ]
-            self._recount(node, group)
+            self._recount(node, (kind, name))
         return events
 
     def hide(self, node: Node, cause: Cause) -> list[Event]:
@@ -183,24 +198,28 @@ def _ends(cause: Cause) -> bool:
 
 
 def _changed(
-    node: Node, entry: Entry, before: Entry | None, cause: Cause, ended: Cause
-) -> list[Event]:
+    node: Node, dot: int, entry: Entry, before: Entry | None, *, cause: Cause, taken: Removal
+) -> list[tuple[int, Event]]:
     if before is None:
-        return [Event(EventKind.ADDED, node.name, entry, None, cause)]
-    if _ends(ended):  # two things in one delta: it ended, and its key was registered anew
+        return [(dot, Event(EventKind.ADDED, node.name, entry, None, cause, dot))]
+    if _ends(taken.cause):  # two things in one delta: it ended, and its key was registered anew
+        end = taken.clock or dot
         return [
-            Event(EventKind.REMOVED, node.name, None, before, ended),
-            Event(EventKind.ADDED, node.name, entry, None, cause),
+            (end, Event(EventKind.REMOVED, node.name, None, before, taken.cause, end)),
+            (dot, Event(EventKind.ADDED, node.name, entry, None, cause, dot)),
         ]
     if entry == before:
         return []
-    return [Event(EventKind.UPDATED, node.name, entry, before, cause)]
+    return [(dot, Event(EventKind.UPDATED, node.name, entry, before, cause, dot))]
 
 
-def _resumed(node: Node, entry: Entry, before: Entry, cause: Cause | None) -> list[Event]:
+def _resumed(
+    node: Node, dot: int, entry: Entry, before: Entry, cause: Cause | None
+) -> list[tuple[int, Event]]:
     """Return how a former life's entry and the present one's of a key differ; equal: no event."""
     if entry == before:
         return []
     word = CauseWord.UPDATED if entry.same_owner(before) else CauseWord.REPLACED
     known = cause or UNKNOWN
-    return [Event(EventKind.UPDATED, node.name, entry, before, Cause(word, known.actor, known.at))]
+    why = Cause(word, known.actor, known.at)
+    return [(dot, Event(EventKind.UPDATED, node.name, entry, before, why))]

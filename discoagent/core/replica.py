@@ -6,7 +6,10 @@ newcomer's is `seeds`, `receive` (hello, welcome, chunks), `ready`. A lost delta
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+from types import MappingProxyType
 
 from discoagent.core.chain import MEMBER_KEY, Chain
 from discoagent.core.detector import Detector, WitnessedClock
@@ -16,9 +19,11 @@ from discoagent.core.entry import UNKNOWN, Cause, Entry, Key, Kind, MemberRecord
 from discoagent.core.exchange import Exchange
 from discoagent.core.greeter import Greeter
 from discoagent.core.inbox import Inbox
+from discoagent.core.limits import ENDED_MAX
 from discoagent.core.membership import Membership, MemberView, emit, member_entry
 from discoagent.core.messages import DeltaMessage, Envelope, Farewell, Heartbeat, Parting
 from discoagent.core.presence import Shown
+from discoagent.core.sights import Sights
 from discoagent.core.sync import Sync
 from discoagent.core.timing import TICK, Timing
 
@@ -54,8 +59,17 @@ class Replica:
         self._detector = Detector(self._members)
         self._greeter = Greeter(self._members)
         self._sync = Sync(self._members)
+        self._sights = Sights(self._members)
         exchange = Exchange(self._members)
-        self._inbox = Inbox(self._members, self._detector, self._greeter, self._sync, exchange)
+        self._inbox = Inbox(
+            members=self._members,
+            detector=self._detector,
+            greeter=self._greeter,
+            sync=self._sync,
+            exchange=exchange,
+            sights=self._sights,
+        )
+        self._ended_until = 0.0
         self._pushed = 0
         self._beat = 0
         self._next_beat = self._clock.now
@@ -108,19 +122,18 @@ class Replica:
             self.own.put(member_entry(record), cause)
         return []
 
-    def settle(self, cause: Cause, now: float) -> list[Effect]:
-        """Say that every entry that outlived the former life is in the chain."""
+    def settle(
+        self, cause: Cause, now: float, ended: Mapping[Key, Cause] = MappingProxyType({})
+    ) -> list[Effect]:
+        """Say that all that outlived the former life is in the chain, and why others are not.
+
+        Where `ended` names more than `ENDED_MAX` entries, the rest goes with an unknown cause.
+        """
         record = self.own.record
         assert record is not None
-        settled = MemberRecord(
-            record.endpoint,
-            record.version,
-            record.wire,
-            record.features,
-            record.labels,
-            settled=True,
-            boot=record.boot,
-        )
+        told = dict(islice(ended.items(), ENDED_MAX))
+        self._ended_until = self._clock.now + self.timing.restart_grace + self.timing.down_after
+        settled = replace(record, settled=True, ended=told)
         return self.update_record(settled, cause, now)
 
     def flush(self, now: float) -> list[Effect]:
@@ -131,7 +144,7 @@ class Replica:
         targets = self._members.targets()
         deltas = self.own.deltas_after(self._pushed)
         self._pushed = self.own.clock
-        return [Send(targets, DeltaMessage(delta)) for delta in deltas] if targets else []
+        return [Send(targets, DeltaMessage(batch)) for batch in deltas] if targets else []
 
     def depart(self, parting: Parting, cause: Cause, now: float) -> list[Effect]:
         """Say farewell to every peer: with LEAVE the chain is closed, and this replica is done."""
@@ -141,7 +154,7 @@ class Replica:
         if parting is Parting.RESTART:
             return [*effects, Send(targets, Farewell(parting))] if targets else effects
         self.own.withdraw(MEMBER_KEY, cause)
-        closing = self.own.deltas_after(self._pushed)[-1]
+        closing = self.own.deltas_after(self._pushed)[-1][-1]
         self._pushed = self.own.clock
         effects += emit(self._members.presence.hide(self._members.me, cause))
         return [*effects, Send(targets, Farewell(parting, closing))] if targets else effects
@@ -163,7 +176,8 @@ class Replica:
         self._witness(now)
         if self._departed:
             return []
-        return self._inbox.receive(envelope, self._clock.now)
+        effects = self._inbox.receive(envelope, self._clock.now)
+        return effects + self._sights.look(self._clock.now)
 
     def link_down(self, endpoint: str, now: float) -> list[Effect]:
         """Take in that the connection to this endpoint ended; the answer is a `Dial`."""
@@ -190,6 +204,8 @@ class Replica:
         effects += self._end_handovers(at)
         effects += self._greeter.tick(at)
         effects += self._sync.tick(at)
+        effects += self._sights.look(at)
+        self._forget_ended(at)
         if at >= self._next_beat:
             effects.append(Broadcast(self._heartbeat_of_ours(at)))
         return effects
@@ -228,7 +244,49 @@ class Replica:
                 effects += emit(self._members.presence.end_held(peer.node, UNKNOWN))
         return effects
 
+    def _forget_ended(self, now: float) -> None:
+        """Tell no more of what ended before this life: everybody has had the time to hear it."""
+        record = self.own.record
+        if record is not None and record.ended and now > self._ended_until:
+            self.own.put(member_entry(replace(record, ended={})), UNKNOWN)
+
+    # ---- who has seen what
+
+    def ask_seen(
+        self, goals: Mapping[ReplicaId, int], patience: float, now: float
+    ) -> tuple[int, list[str], list[Effect]]:
+        """Ask all present peers whether they hold these replicas up to these clocks.
+
+        Returns the question's number, the nodes it goes to, and the effects. Each answer is a
+        `SeenBy`: at once, when all is reached, or after `patience` seconds.
+        """
+        self._witness(now)
+        return self._sights.ask(goals, patience, self._clock.now)
+
+    def forget_seen(self, number: int) -> None:
+        """Wait for no more answers to that question."""
+        self._sights.forget(number)
+
     # ---- reading, which changes nothing
+
+    def position(self, node: str) -> tuple[int, int] | None:
+        """Return the incarnation and clock at which a node is shown; None if nothing is.
+
+        During a handover the clock is 0: what is shown is no state of one chain.
+        """
+        held = self._members.presence.nodes.get(node)
+        if held is None or held.hidden:
+            return None
+        clock = 0 if held.held is not None else held.chain.clock
+        return held.chain.replica.incarnation, clock
+
+    def vector(self) -> dict[ReplicaId, int]:
+        """Return the clocks of all that is shown, our own included."""
+        return {
+            node.chain.replica: node.chain.clock
+            for node in self._members.presence.nodes.values()
+            if not node.hidden
+        }
 
     @property
     def ready(self) -> bool:

@@ -7,11 +7,12 @@ from discoagent.core.entry import Cause, Entry, ReplicaId
 from discoagent.core.limits import (
     CHUNK_BYTES_MAX,
     CHUNK_ENTRIES_MAX,
+    DELTAS_MAX,
     RING_BYTES_MAX,
     RING_SEGMENTS_MIN,
     RING_STEPS_MIN,
 )
-from discoagent.core.messages import Delta
+from discoagent.core.messages import Delta, Removal
 
 STEP_WEIGHT = 96  # bytes that a step weighs beside its entry, on the wire and in memory, roughly
 
@@ -33,7 +34,7 @@ class Segment:
     before: int
     until: int
     added: dict[int, tuple[Entry, Cause | None]] = field(default_factory=dict)
-    gone: dict[int, tuple[Entry, Cause]] = field(default_factory=dict)
+    gone: dict[int, tuple[Entry, Removal]] = field(default_factory=dict)
     weight: int = STEP_WEIGHT
 
     @property
@@ -59,11 +60,17 @@ class Ring:
     def __len__(self) -> int:
         return len(self._segments)
 
-    def open(self, clock: int) -> Segment:
-        """Return the segment that the owner's next step belongs to; `grow` tells what it adds."""
-        if not self._segments or self._segments[-1].full:
-            self.push(Segment(clock, clock))
-        return self._segments[-1]
+    def open(self, clock: int, replaced: int | None) -> Segment:
+        """Return the segment that the owner's next step belongs to; `grow` tells what it adds.
+
+        A step that takes an entry of the same segment (its dot is `replaced`) begins another, for
+        a segment is told as its net change, and no step shall be lost in one.
+        """
+        last = self._segments[-1] if self._segments else None
+        if last is None or last.full or (replaced is not None and replaced > last.before):
+            last = Segment(clock, clock)
+            self.push(last)
+        return last
 
     def grow(self, segment: Segment, clock: int, weight: int) -> None:
         """Count one more step, up to `clock`, into the open segment."""
@@ -88,18 +95,29 @@ class Ring:
         self._segments.clear()
         self._steps = self._weight = 0
 
-    def made_after(self, clock: int, replica: ReplicaId) -> list[Delta]:
-        """Return what came after `clock`, a delta a segment, and begin a new segment: the push."""
-        made: list[Delta] = []
+    def made_after(self, clock: int, replica: ReplicaId) -> list[tuple[Delta, ...]]:
+        """Return what came after `clock`, a delta a segment, in batches of about a chunk.
+
+        The next step begins a new segment: what one turn pushed is not told with the next.
+        """
+        newer: list[Segment] = []
         for segment in reversed(self._segments):
             if segment.before < clock:
                 break
             if segment.until > segment.before:
-                made.append(_net([segment], replica, segment.before))
-        if made:
+                newer.append(segment)
+        batches: list[list[Delta]] = []
+        weight = CHUNK_BYTES_MAX
+        for segment in reversed(newer):
+            if weight + segment.weight > CHUNK_BYTES_MAX or len(batches[-1]) >= DELTAS_MAX:
+                batches.append([])
+                weight = 0
+            batches[-1].append(_net([segment], replica, segment.before))
+            weight += segment.weight
+        if batches:
             end = self._segments[-1].until
             self.push(Segment(end, end))
-        return made[::-1]
+        return [tuple(batch) for batch in batches]
 
     def since(self, clock: int, replica: ReplicaId) -> Delta | None:
         """Return the net change after `clock`, a chunk at most; None where this does not reach."""
@@ -135,11 +153,11 @@ class Ring:
 def _net(segments: list[Segment], replica: ReplicaId, clock: int) -> Delta:
     """Return the net change of contiguous segments for a reader at `clock`, not after the first."""
     added: dict[int, tuple[Entry, Cause | None]] = {}
-    removed: dict[int, Cause] = {}
+    removed: dict[int, Removal] = {}
     for segment in segments:
-        for dot, (_, cause) in segment.gone.items():
+        for dot, (_, removal) in segment.gone.items():
             added.pop(dot, None)
             if dot <= clock:
-                removed[dot] = cause
+                removed[dot] = removal
         added.update(segment.added)
     return Delta(replica, segments[0].before, segments[-1].until, added, removed)

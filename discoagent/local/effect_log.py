@@ -17,6 +17,7 @@ from discoagent.core.effects import (
     Outranked,
     Redial,
     Refused,
+    SeenBy,
     Send,
     StateChanged,
 )
@@ -62,7 +63,7 @@ class EffectLog:
                 _log.debug("> %s to %s", type(effect.message).__name__, to)
             case Connect() | Dial() | Redial() | Disconnect():
                 _log.debug("= %s %s", type(effect).__name__.lower(), effect.endpoint)
-            case Broadcast() | Emit():
+            case Broadcast() | Emit() | SeenBy():
                 pass
             case _:
                 assert_never(effect)

@@ -9,7 +9,7 @@ from discoagent.wire import Number
 WHO = ["node-a", 5]
 HELLO = [1, "prod", "10.0.0.5:7800", 1, 1, [], 9]
 WEB = [1, None, 1, "web", "web-1", 0, b""]  # gap, cause, kind, name, id, owner, body
-RECORD = ["10.0.0.5:7800", "0.1.0", 1, 1, [], {}, True, ""]
+RECORD = ["10.0.0.5:7800", "0.1.0", 1, 1, [], {}, True, "", []]
 CAUSE = ["registered", b"", 1]
 
 
@@ -37,7 +37,7 @@ def delta(
     removed: Any = (),
 ) -> bytes:
     """A DeltaMessage of any parts at all."""
-    return frame(Number.DELTA, [*WHO, since, until, causes, owners, added, removed])
+    return frame(Number.DELTA, [[*WHO, since, until, causes, owners, added, removed]])
 
 
 def page(*entries: Any, after: Any = 0, clock: Any = 9, last: Any = True, live: Any = ()) -> bytes:
@@ -53,7 +53,8 @@ def entry(**changes: Any) -> list[Any]:
 
 def record(**changes: Any) -> bytes:
     """A delta of a member record with some fields changed, by name."""
-    order = ["endpoint", "version", "low", "high", "features", "labels", "settled", "boot"]
+    order = ["endpoint", "version", "low", "high", "features", "labels"]
+    order += ["settled", "boot", "ended"]
     body = [changes.get(name, value) for name, value in zip(order, RECORD, strict=True)]
     return delta(entry(kind=0, name="", id="", body=body))
 
@@ -145,12 +146,12 @@ NONSENSE = {
     ),
     "true for a cause": (delta(entry(cause=True)), "type: entry.cause is not an integer but bool"),
     "a removal without a cause": (
-        delta(removed=[1, None]),
+        delta(removed=[1, None, 0]),
         "type: delta.removed.cause is not an integer",
     ),
     "half a removal": (
         delta(removed=[1]),
-        "missing: delta.removed ends with a dot without a cause",
+        "missing: delta.removed ends with a dot without a cause or a step",
     ),
     # the relations of dots and clocks
     "a delta that goes nowhere": (
@@ -166,12 +167,19 @@ NONSENSE = {
     "a dot above until": (delta(entry(gap=6), since=4), "range: delta.added.gap is 6, not in 1..5"),
     "a dot at since": (delta(entry(gap=0), since=4), "range: delta.added.gap is 0"),
     "a removal above until": (
-        delta(removed=[10, 0]),
+        delta(removed=[10, 0, 0]),
         "range: delta.removed.gap is 10, not in 1..9",
     ),
-    "a removal twice": (delta(removed=[3, 0, 0, 0]), "range: delta.removed.gap is 0, not in 1..6"),
+    "a removal before its dot": (
+        delta(removed=[8, 0, 3]),
+        "range: delta.removed.step is 3, not in 0..1",
+    ),
+    "a removal twice": (
+        delta(removed=[3, 0, 0, 0, 0, 0]),
+        "range: delta.removed.gap is 0, not in 1..6",
+    ),
     "added and removed": (
-        delta(WEB, removed=[1, 0]),
+        delta(WEB, removed=[1, 0, 0]),
         "order: a dot is in both delta.added and delta.removed",
     ),
     "an entry above the clock": (
@@ -186,13 +194,13 @@ NONSENSE = {
     "nil for no run": (page(live=None), "type: page.live is not an array"),
     # missing fields
     "a short message": (frame(3, *HELLO[:-1]), "missing: HELLO has 10 of 11 fields"),
-    "a short delta": (frame(1, [*WHO, 0, 1, [], [], []]), "missing: delta has 7 of 8 fields"),
+    "a short delta": (frame(1, [[*WHO, 0, 1, [], [], []]]), "missing: delta has 7 of 8 fields"),
     "a short entry": (delta(WEB[:-1]), "missing: entry has 6 of 7 fields"),
     "a short entry of a page": (page(WEB[:5]), "missing: entry has 5 of 6 fields"),
     "a short cause": (delta(causes=[CAUSE[:2]]), "missing: cause has 2 of 3 fields"),
     "a short record": (
         delta(entry(kind=0, name="", id="", body=RECORD[:7])),
-        "missing: member has 7 of 8",
+        "missing: member has 7 of 9",
     ),
     "a short verdict": (delta(entry(kind=3, body=["b"])), "missing: forgotten has 1 of 2 fields"),
     "a short member": (frame(7, 1, [["b", 1, "e", 1, 1]]), "missing: members has 5 of 8 fields"),

@@ -31,6 +31,9 @@ from discoagent.core.messages import (
     ProbeReply,
     Refusal,
     RefusalKind,
+    Removal,
+    Seen,
+    SeenReply,
     Standing,
     SyncChunk,
     SyncRequest,
@@ -90,7 +93,11 @@ def deltas(draw: st.DrawFn) -> Delta:
     added = {
         dot: (draw(entries), draw(st.none() | causes)) for dot in draw(_dots(since + 1, until))
     }
-    removed = {dot: draw(causes) for dot in draw(_dots(1, until)) if dot not in added}
+    removed = {
+        dot: Removal(draw(causes), draw(st.sampled_from(sorted({0, dot + 1, until} - {dot}))))
+        for dot in draw(_dots(1, until))
+        if dot not in added and dot < until
+    }
     return Delta(draw(replicas), since, until, added, removed)
 
 
@@ -125,6 +132,7 @@ acquaintances = st.builds(
     counts,
     st.integers(-1, 10**6),
 )
+clocks = st.lists(st.tuples(replicas, counts), max_size=3).map(tuple)
 members = st.lists(acquaintances, max_size=3).map(tuple)
 
 BY_KIND: Mapping[type[Message], st.SearchStrategy[Message]] = {
@@ -139,7 +147,9 @@ BY_KIND: Mapping[type[Message], st.SearchStrategy[Message]] = {
         chain_hash=digests,
         flags=st.integers(0, 255),
     ),
-    DeltaMessage: st.builds(DeltaMessage, deltas()),
+    DeltaMessage: st.builds(DeltaMessage, st.lists(deltas(), max_size=3).map(tuple)),
+    Seen: st.builds(Seen, counts, clocks, st.integers(0, 86_400_000)),
+    SeenReply: st.builds(SeenReply, counts, clocks),
     Farewell: st.builds(Farewell, st.sampled_from(Parting), st.none() | deltas()),
     Hello: st.builds(Hello, counts, names, texts, wires, features, counts),
     Welcome: st.builds(Welcome, counts, names, texts, wires, features, counts, members),
@@ -180,7 +190,7 @@ _DELTA = Delta(
     4,
     9,
     {5: (_SERVICE, _CAUSE), 6: (_PRESENCE, None), 8: (_FORGOTTEN, _CAUSE), 9: (_MEMBER, _CAUSE)},
-    {2: _CAUSE, 3: Cause("exit:SIGKILL", b"", 5)},
+    {2: Removal(_CAUSE, 7), 3: Removal(Cause("exit:SIGKILL", b"", 5), 0)},
 )
 _PAGE = Page(_PEER, 3, 20, {4: _SERVICE, 11: _PRESENCE, 20: _MEMBER}, ((1, 2), (4, 1), (11, 10)))
 _MEMBERS = (
@@ -190,7 +200,9 @@ _MEMBERS = (
 
 SPECIMENS: tuple[Message, ...] = (
     Heartbeat(2**64 - 1, SENDER.incarnation, 17, 9, 1, 2, 3, 0),
-    DeltaMessage(_DELTA),
+    DeltaMessage((_DELTA,)),
+    Seen(4, ((_PEER, 7),), 1_000),
+    SeenReply(4, ((_PEER, 6),)),
     Farewell(Parting.LEAVE, _DELTA),
     Farewell(Parting.RESTART),
     Hello(1, "prod", "10.0.0.5:7800", (1, 1), ("sync",), 9),

@@ -22,6 +22,9 @@ from discoagent.core.messages import (
     Probe,
     Refusal,
     RefusalKind,
+    Removal,
+    Seen,
+    SeenReply,
     Standing,
     SyncChunk,
     SyncRequest,
@@ -39,11 +42,12 @@ SHORTEST = Entry(Kind.SERVICE, "s", "i", b"", b"")
 PRESENCE = Entry(Kind.PRESENCE, "room", "alice", b"12345678", b"")
 RECORD = MemberRecord("10.0.0.5:7800", "0.1.0")
 CAUSE = Cause("registered", b"", 1)
+EMPTY = Delta(SENDER, 0, 1, {}, {})
 
 
 def delta(entry: Entry = SERVICE, cause: Cause = CAUSE) -> DeltaMessage:
     """A delta of one entry, made for one reason."""
-    return DeltaMessage(Delta(SENDER, 0, 1, {1: (entry, cause)}, {}))
+    return DeltaMessage((Delta(SENDER, 0, 1, {1: (entry, cause)}, {}),))
 
 
 def member(**changes: Any) -> DeltaMessage:
@@ -104,6 +108,16 @@ BOUNDS = [
     Bound("greeting.wire.high", "range", INTEGER_MAX, lambda n: replace(HELLO, wire=(1, n))),
     Bound("greeting.clock", "range", INTEGER_MAX, lambda n: replace(HELLO, clock=n)),
     Bound("number", "range", INTEGER_MAX, lambda n: replace(HELLO, number=n)),
+    Bound("deltas", "length", limits.DELTAS_MAX, lambda n: DeltaMessage((EMPTY,) * n)),
+    Bound("seen.goals", "length", limits.NODES_MAX, lambda n: Seen(1, ((SENDER, 1),) * n, 0)),
+    Bound("seen.behind", "length", limits.NODES_MAX, lambda n: SeenReply(1, ((SENDER, 1),) * n)),
+    Bound("seen.patience_ms", "range", limits.PATIENCE_MS_MAX, lambda n: Seen(1, (), n)),
+    Bound(
+        "member.ended",
+        "length",
+        limits.ENDED_MAX,
+        lambda n: member(ended={(Kind.SERVICE, "s", str(i)): CAUSE for i in range(n)}),
+    ),
     Bound("probe.nodes", "length", limits.PROBED_MAX, lambda n: Probe(1, ("a",) * n)),
     Bound("members", "length", limits.NODES_MAX, lambda n: DigestReply(1, acquaintances(n))),
     Bound(
@@ -137,14 +151,16 @@ BOUNDS = [
         lambda n: Refusal(1, RefusalKind.WIRE, "c", "t" * n),
     ),
     Bound("digest.known", "length", limits.NODES_MAX, lambda n: Digest(1, ((SENDER, 1),) * n)),
-    Bound("digest.clock", "range", INTEGER_MAX, lambda n: Digest(1, ((SENDER, n),))),
+    Bound("digest.known.clock", "range", INTEGER_MAX, lambda n: Digest(1, ((SENDER, n),))),
     Bound(
-        "digest.replica",
+        "digest.known.replica",
         "name",
         limits.NAME_BYTES_MAX,
         lambda n: Digest(1, ((ReplicaId("n" * n, 1), 1),)),
     ),
-    Bound("digest.replica", "range", INTEGER_MAX, lambda n: Digest(1, ((ReplicaId("n", n), 1),))),
+    Bound(
+        "digest.known.replica", "range", INTEGER_MAX, lambda n: Digest(1, ((ReplicaId("n", n), 1),))
+    ),
     Bound(
         "sync.wants",
         "length",
@@ -232,13 +248,15 @@ BOUNDS = [
         LABEL_VALUE_BYTES_MAX,
         lambda n: member(labels={"k": "v" * n}),
     ),
-    Bound("delta.until", "range", INTEGER_MAX, lambda n: DeltaMessage(Delta(SENDER, 0, n, {}, {}))),
+    Bound(
+        "delta.until", "range", INTEGER_MAX, lambda n: DeltaMessage((Delta(SENDER, 0, n, {}, {}),))
+    ),
     Bound(
         "delta.added",
         "length",
         STEPS_PER_PART_MAX,
         lambda n: DeltaMessage(
-            Delta(SENDER, 0, n, dict.fromkeys(range(1, n + 1), (SHORTEST, None)), {})
+            (Delta(SENDER, 0, n, dict.fromkeys(range(1, n + 1), (SHORTEST, None)), {}),)
         ),
     ),
     Bound(
@@ -253,7 +271,9 @@ BOUNDS = [
         "delta.removed",
         "length",
         STEPS_PER_PART_MAX,
-        lambda n: DeltaMessage(Delta(SENDER, n, n + 1, {}, dict.fromkeys(range(1, n + 1), CAUSE))),
+        lambda n: DeltaMessage(
+            (Delta(SENDER, n, n + 1, {}, dict.fromkeys(range(1, n + 1), Removal(CAUSE, 0))),)
+        ),
     ),
     Bound("page.live", "length", LIVE_DOTS_MAX, lambda n: page((1, n))),
     Bound("page.live", "length", LIVE_DOTS_MAX, lambda n: page((1, 5), (INTEGER_MAX - n, n - 5))),

@@ -96,15 +96,15 @@ def test_fields_of_a_later_version_are_passed_by() -> None:
     member = _grown(entry(gap=1, kind=0, name="", id="", body=_grown(RECORD)))
     verdict = _grown(entry(gap=1, kind=3, body=_grown(WHO)))
     grown_delta = _grown([*WHO, 0, 9, 0, 0, 0, 0])
-    grown_delta[4:8] = [cause], [b"o"], [web, member, verdict], [4, 0]
+    grown_delta[4:8] = [cause], [b"o"], [web, member, verdict], [4, 0, 0]
     plain = delta(
         entry(cause=0),
         entry(gap=1, kind=0, name="", id="", body=RECORD),
         entry(gap=1, kind=3, body=WHO),
-        removed=[4, 0],
+        removed=[4, 0, 0],
     )
 
-    grown = frame(Number.DELTA, grown_delta, *LATER, sender=_grown(WHO), extensions={1: b"x"})
+    grown = frame(Number.DELTA, [grown_delta], *LATER, sender=_grown(WHO), extensions={1: b"x"})
 
     assert decode(grown).message == decode(plain).message
     assert decode(grown).sender == decode(plain).sender

@@ -104,10 +104,10 @@ def test_owners_causes_and_services_are_shared_within_a_message() -> None:
     """A hundred entries of one application hold one owner, one cause and one service string."""
     added = {dot: (_service(dot), Cause("registered", b"a" * 40, 1)) for dot in range(1, 101)}
 
-    message = decode(encode(DeltaMessage(Delta(SENDER, 0, 100, added, {})), SENDER)).message
+    message = decode(encode(DeltaMessage((Delta(SENDER, 0, 100, added, {}),)), SENDER)).message
 
     assert isinstance(message, DeltaMessage)
-    arrived = message.delta.added.values()
+    arrived = message.deltas[0].added.values()
     assert len({id(entry.owner) for entry, _ in arrived}) == 1
     assert len({id(entry.name) for entry, _ in arrived}) == 1
     assert len({id(cause) for _, cause in arrived}) == 1
