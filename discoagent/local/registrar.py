@@ -20,6 +20,7 @@ from discoagent.local.queries import Queries, Row, body_of, name_of, row_of
 from discoagent.rules import Target
 
 PASSING = "passing"
+AHEAD_MS_MAX = 24 * 3600 * 1000  # what was said before the clock was set back is still believed
 
 
 class Wish(NamedTuple):
@@ -98,7 +99,7 @@ class Registrar:
             )
         pid = call.lifetime.pid or asker.pid
         process = mine if pid == asker.pid else self.lifetimes.processes.find(pid)
-        if process is None:
+        if process is None or (process is not mine and process.ended()):
             raise NoInstance(f"lifetime: process {pid} does not live", field="lifetime")
         if process is not mine and asker.uid not in (0, process.facts.uid):
             raise Refused(
@@ -133,8 +134,9 @@ class Registrar:
         ref = call.ref if call.ref and call.ref[0] < incarnation else None
         registered_ms = updated_ms = now_ms
         if ref is not None:
-            registered_ms = min(call.registered_ms or now_ms, now_ms)
-            updated_ms = max(registered_ms, min(call.updated_ms or registered_ms, now_ms))
+            latest_ms = now_ms + AHEAD_MS_MAX
+            registered_ms = min(call.registered_ms or now_ms, latest_ms)
+            updated_ms = max(registered_ms, min(call.updated_ms or registered_ms, latest_ms))
         body = self._pack(
             call, wish, registered_ms, updated_ms, ref or (incarnation, own.clock + 1)
         )
