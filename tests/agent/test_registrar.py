@@ -2,10 +2,7 @@
 
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,27 +10,11 @@ import pytest
 from discoagent.errors import Conflict, DiscoError, InvalidRequest, NoInstance, Refused
 from discoagent.instance import Body, Owner, unpack_actor
 from discoagent.local.owners import Asker
-from tests.agent.local_world import ME, World, in_world
+from tests.agent.local_world import ME, World, a_process, end, in_world
 
 STRANGER = Asker(4_001, 4_001, 0)
 ROOT = Asker(0, 0, 0)
 EXECUTABLE = os.path.realpath(sys.executable)
-
-
-@contextmanager
-def a_process() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that lives until it is killed."""
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process, and return when the kernel says that it has ended."""
-    process.kill()
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
 
 
 def refusal(world: World, operation: str, asker: Asker = ME, /, **arguments: Any) -> DiscoError:
