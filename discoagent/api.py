@@ -139,6 +139,8 @@ class Malformed(InvalidRequest):
 
 def read_request(frame: bytes | memoryview) -> Request:
     """Read a frame's envelope. Raises Malformed."""
+    if not frame:
+        raise Malformed("request: must be one frame, neither empty nor several", "request")
     try:
         raw = msgpack.unpackb(frame)
     except Exception as error:  # noqa: BLE001 - msgpack raises what its parts raise: all of it is "not msgpack"

@@ -6,6 +6,7 @@ agent was away is deregistered when it is back.
 """
 
 import heapq
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
@@ -19,6 +20,7 @@ from discoagent.session import Call
 
 HeldKey = tuple[str, str]  # service, id
 RENEWALS_PER_TTL = 3
+ERRANDS_MAX = 1_000
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -98,15 +100,16 @@ class Holdings:
         self._closing: dict[HeldKey, Held] = {}
         self._leases: list[tuple[float, int, Held]] = []  # a heap by the time of renewal
         self._sequence = count()
-        self._said_to: int | None = None  # the incarnation that has all of them, where one has
+        self._incarnation: int | None = None  # the agent's life that is spoken to
+        self._queue: deque[Held] = deque()  # what that life was not told yet
 
     def __iter__(self) -> Iterator[Held]:
         return iter(list(self._held.values()))
 
     @property
     def unsettled(self) -> bool:
-        """Is there one that was passed over, because somebody else speaks for it?"""
-        return (bool(self._held) and self._said_to is None) or bool(self._closing)
+        """Is there one left to speak for, because somebody else speaks for it right now?"""
+        return bool(self._queue or self._closing)
 
     def find(self, key: HeldKey) -> Held | None:
         """Return the registration of this id, if it is held."""
@@ -115,8 +118,8 @@ class Holdings:
     def add(self, held: Held) -> None:
         """Hold a registration that the agent has just confirmed."""
         self._held[held.key] = held
-        if held.said_to != self._said_to:
-            self._said_to = None
+        if held.said_to != self._incarnation:
+            self._queue.append(held)
         self._plan(held)
 
     def remove(self, held: Held) -> None:
@@ -124,6 +127,9 @@ class Holdings:
         for table in (self._held, self._closing):
             if table.get(held.key) is held:
                 del table[held.key]
+
+    def _holds(self, held: Held) -> bool:
+        return self._held.get(held.key) is held
 
     def close(self, held: Held) -> None:
         """Have it deregistered at the next errand."""
@@ -134,37 +140,43 @@ class Holdings:
         """Return when the next lease is to be renewed."""
         while self._leases:
             due, _, held = self._leases[0]
-            if held.due == due and self._held.get(held.key) is held:
+            if held.due == due and self._holds(held):
                 return due
             heapq.heappop(self._leases)
         return None
 
     def errands(self, incarnation: int, now: float) -> list[Errand]:
-        """Return all that is to be said to the agent's present life; each is `busy` from now on."""
+        """Return what is to be said next to the agent's present life; each is `busy` from now on.
+
+        There may be more: ask again when these are done. Leases come first, and are not kept
+        waiting by what is said for thousands of others.
+        """
+        if self._incarnation != incarnation:
+            self._incarnation = incarnation
+            self._queue = deque(self._held.values())
         found = [
             Errand(held, calls.deregister(held.name))
             for held in self._closing.values()
             if not held.busy
         ]
-        if self._said_to != incarnation:
-            found += self._unsaid(incarnation)
         found += self._due(now)
+        found += self._unsaid()
         for errand in found:
             errand.held.busy = True
         return found
 
-    def _unsaid(self, incarnation: int) -> list[Errand]:
+    def _unsaid(self) -> list[Errand]:
         found = []
-        complete = True
-        for held in list(self._held.values()):
+        for _ in range(min(len(self._queue), ERRANDS_MAX)):
+            held = self._queue.popleft()
             if held.over:
                 self.remove(held)
-            elif held.said_to != incarnation and not held.closing:
-                complete = complete and not held.busy
-                if not held.busy:
-                    found.append(Errand(held, held.again()))
-        # While somebody else speaks for one of them, it is looked at again.
-        self._said_to = incarnation if complete and not found else None
+            elif not self._holds(held) or held.closing or held.said_to == self._incarnation:
+                continue
+            elif held.busy:
+                self._queue.append(held)
+            else:
+                found.append(Errand(held, held.again()))
         return found
 
     def _due(self, now: float) -> list[Errand]:
@@ -172,7 +184,7 @@ class Holdings:
         while (due := self.next_renewal()) is not None and due <= now:
             held = self._leases[0][2]
             self._plan(held, after=now)
-            if not (held.busy or held.closing or held.over or self._said_to is None):
+            if not (held.busy or held.closing or held.over) and held.said_to == self._incarnation:
                 found.append(Errand(held, calls.renew(held.name)))
         return found
 
@@ -213,7 +225,8 @@ class Holdings:
         """
         ttl_ms = held.spec.ttl_ms
         if ttl_ms is not None and asked - held.renewed > ttl_ms / 1000:
-            held.lapsed, held.said_to, self._said_to = True, 0, None
+            held.lapsed, held.said_to = True, 0
+            self._queue.append(held)
         else:
             held.ended = error
             self.remove(held)
@@ -221,6 +234,6 @@ class Holdings:
     def undone(self, errands: list[Errand]) -> None:
         """Take back errands that nothing came of: the agent went away."""
         if errands:
-            self._said_to = None
+            self._incarnation = None
         for errand in errands:
             errand.held.busy = False

@@ -21,6 +21,7 @@ from discoagent.errors import Conflict, InvalidRequest, Refused
 from discoagent.sockets import check_path
 
 REQUESTS_PER_TURN = 512  # then the loop looks at everything else first
+ANSWERS_TOGETHER = 64
 ANSWERS_QUEUED_MAX = 1_000  # per connection in libzmq; what is over waits in our own queue
 LAST_WORDS_MS = 200
 
@@ -102,6 +103,7 @@ class LocalSocket:
         self._unread: dict[bytes, deque[bytes]] = {}
         self._unread_bytes: Counter[bytes] = Counter()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._answers: list[tuple[bytes, bytes]] = []
         self._draining = False
         self._look_is_due = False
         self._lock = SocketLock(path)
@@ -156,8 +158,24 @@ class LocalSocket:
             os.unlink(self.path)
         self._lock.release()
 
+    def answer(self, name: bytes, frame: bytes) -> None:
+        """Send an answer together with the others of this drain: each alone would wake threads."""
+        if not self._draining:
+            self.send(name, frame)
+            return
+        self._answers.append((name, frame))
+        if len(self._answers) >= ANSWERS_TOGETHER:
+            self._send_answers()
+
+    def _send_answers(self) -> None:
+        answers, self._answers = self._answers, []
+        for name, frame in answers:
+            self.send(name, frame)
+
     def send(self, name: bytes, frame: bytes) -> bool:
         """Send an answer, now or once its reader has room; False if the connection is gone."""
+        if self._answers:
+            self._send_answers()
         if name in self._unread:
             return self._keep(name, frame)
         try:
@@ -227,19 +245,27 @@ class LocalSocket:
         self._look_is_due = False
         self._draining = True
         try:
-            for _ in range(REQUESTS_PER_TURN):
-                try:
-                    name = self._router.recv(zmq.NOBLOCK)
-                except zmq.Again:
-                    break
-                self._receive(name)
-            else:
+            if self._read_requests():
                 self._look_is_due = True
                 self._loop.call_soon(self._drain)
         finally:
             self._draining = False
         if self._unread:
             self._flush_unread()
+
+    def _read_requests(self) -> bool:
+        """Read this turn's share of requests; are there more? Last comes a look that found none."""
+        for _ in range(REQUESTS_PER_TURN):
+            try:
+                name = self._router.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                if not self._answers:
+                    return False
+                self._send_answers()
+            else:
+                self._receive(name)
+        self._send_answers()
+        return True
 
     def _receive(self, name: bytes) -> None:
         frame = last = self._router.recv(zmq.NOBLOCK, copy=False)

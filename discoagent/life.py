@@ -185,6 +185,7 @@ class Life:
     def _open_door(self) -> Door:
         return Door(
             house=self,
+            answer=self._socket.answer,
             send=self._socket.send,
             later=self._loop.call_soon,
             readiness=self._readiness,

@@ -34,6 +34,9 @@ assert NAME_BYTES_MAX == 128
 NAME_RULE = f"1 to {NAME_BYTES_MAX} of the characters A-Z a-z 0-9 . _ -"
 
 
+TAG_RULE = f"1 to {TAG_BYTES_MAX} bytes of UTF-8 without control characters"
+
+
 def shorten(value: object) -> str:
     """Show a value in a sentence: at most 60 characters, none that a terminal would obey."""
     shown = ascii(value)
@@ -163,11 +166,14 @@ def address(value: object, field: str) -> str:
 
 def tag(value: object, field: str) -> str:
     """Check one tag."""
-    rule = f"1 to {TAG_BYTES_MAX} bytes of UTF-8 without control characters"
+    if type(value) is str and value.isascii() and value.isprintable():
+        if not 1 <= len(value) <= TAG_BYTES_MAX:
+            _refuse(field, TAG_RULE, value)
+        return value  # nearly every tag there is
     if type(value) is not str or not value or _has_control(value):
-        _refuse(field, rule, value)
+        _refuse(field, TAG_RULE, value)
     if _utf8_length(value, field) > TAG_BYTES_MAX:
-        _refuse(field, rule, value)
+        _refuse(field, TAG_RULE, value)
     return value
 
 
@@ -202,6 +208,8 @@ def meta(value: object, field: str) -> dict[str, str]:
     for key, text in value.items():
         if type(key) is not str or _is_name(key) is None:
             _refuse(field, f"a map with keys of {NAME_RULE}", key)
+        if type(text) is str and len(text) <= META_VALUE_BYTES_MAX and text.isascii():
+            continue
         if type(text) is not str or _utf8_length(text, field) > META_VALUE_BYTES_MAX:
             rule = f"a map with string values of at most {META_VALUE_BYTES_MAX} bytes"
             _refuse(field, f"{rule} (key {key!r})", text)

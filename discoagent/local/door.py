@@ -53,6 +53,7 @@ class Door:
         self,
         *,
         house: House,
+        answer: Callable[[bytes, bytes], None],
         send: Callable[[bytes, bytes], bool],
         later: Callable[[Callable[[], None]], object],
         readiness: Readiness,
@@ -60,8 +61,12 @@ class Door:
         registrar: Registrar,
         watches: Watches,
     ) -> None:
-        """`send` says whether the asker is still there; `later` calls back in another turn."""
+        """`answer` sends with the others of this turn; `send` at once, and says whether to anybody.
+
+        `later` calls back in another turn.
+        """
         self._house = house
+        self._last = answer
         self._send = send
         self._later = later
         self._readiness = readiness
@@ -93,7 +98,7 @@ class Door:
         try:
             request = api.read_request(frame)
         except api.Malformed as error:
-            self._send(name, api.failed(error.number, error))
+            self._last(name, api.failed(error.number, error))
             return
         caller = Caller(name, request.number, self._asker(peer))
         try:
@@ -116,10 +121,10 @@ class Door:
         if not isinstance(error, DiscoError):
             _log.error("internal error in a request of pid %s", caller.asker.pid, exc_info=error)
             error = DiscoError(f"internal error of the agent: {error!r}")
-        self._send(caller.name, api.failed(caller.number, error))
+        self._last(caller.name, api.failed(caller.number, error))
 
     def _answer(self, caller: Caller, body: Any) -> None:
-        self._send(caller.name, api.done(caller.number, body))
+        self._last(caller.name, api.done(caller.number, body))
 
     def _when_ready(self, caller: Caller, wait_ms: int, then: Callable[[], None]) -> None:
         """Let a query wait for readiness; what it raises is its answer, whenever it runs."""

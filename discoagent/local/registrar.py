@@ -20,11 +20,13 @@ from discoagent.local.queries import Queries, Row, body_of, name_of, row_of
 from discoagent.rules import Target
 
 PASSING = "passing"
+AHEAD_MS_MAX = 24 * 3600 * 1000  # what was said before the clock was set back is still believed
 
 
 class Wish(NamedTuple):
     """What is to own an entry and end it, once it was found that the asker may ask for it."""
 
+    actor: bytes
     owner: bytes
     lifetime: Lifetime
     process: Process | None = None
@@ -66,31 +68,30 @@ class Registrar:
         key = (Kind.SERVICE, call.service, call.id or _default_id(call, wish))
         before = self._replica.own.get(key)
         if before is None:
-            return self._add(call, key, wish, asker)
+            return self._add(call, key, wish)
         if owners.same_identity(before.owner, wish.owner):
-            return self._change(call, before, wish, asker), True
+            return self._change(call, before, wish), True
         if not self.lifetimes.lives(before, _kind(before)):
             self.ended([key], CauseWord.EXIT)
-            return self._add(call, key, wish, asker)
+            return self._add(call, key, wish)
         self._check_replace(call, before, asker)
-        return self._overwrite(call, before, wish, asker, CauseWord.REPLACED), False
+        return self._overwrite(call, before, wish, CauseWord.REPLACED), False
 
     def _wish(self, call: Register, asker: Asker) -> Wish:
         wanted = call.lifetime
+        mine = self._process_of(asker)
         if wanted.kind == "process":
-            return self._wish_process(call, asker)
+            return self._wish_process(call, asker, mine)
         if call.wrapper is not None:
             raise InvalidRequest(
                 f"wrapper: only a process has one, not a {wanted.kind} lifetime", field="wrapper"
             )
-        process = self._process_of(asker)
-        exe, unit = (process.facts.exe, process.facts.unit) if process else (None, None)
-        owner = Owner(asker.uid, asker.pid or None, exe, unit)
+        exe, unit = (mine.facts.exe, mine.facts.unit) if mine else (None, None)
+        owner = owners.user_owner(wanted.kind, Owner(asker.uid, asker.pid or None, exe, unit))
         lifetime = Lifetime(wanted.kind, ttl_ms=wanted.ttl_ms)
-        return Wish(owners.user_owner(wanted.kind, owner), lifetime)
+        return Wish(_actor(asker, mine), owner, lifetime)
 
-    def _wish_process(self, call: Register, asker: Asker) -> Wish:
-        mine = self._process_of(asker)
+    def _wish_process(self, call: Register, asker: Asker, mine: Process | None) -> Wish:
         if asker.pid == 0 or (mine is not None and not mine.ours):
             raise InvalidRequest(
                 "lifetime: a process in another pid namespace cannot be watched: use a ttl",
@@ -98,7 +99,7 @@ class Registrar:
             )
         pid = call.lifetime.pid or asker.pid
         process = mine if pid == asker.pid else self.lifetimes.processes.find(pid)
-        if process is None:
+        if process is None or (process is not mine and process.ended()):
             raise NoInstance(f"lifetime: process {pid} does not live", field="lifetime")
         if process is not mine and asker.uid not in (0, process.facts.uid):
             raise Refused(
@@ -116,9 +117,10 @@ class Registrar:
                     field="wrapper",
                 )
             wrapper = mine
-        return Wish(process.owner, Lifetime("process", pid=pid), process, wrapper)
+        lifetime = Lifetime("process", pid=pid)
+        return Wish(_actor(asker, mine), process.owner, lifetime, process, wrapper)
 
-    def _add(self, call: Register, key: Key, wish: Wish, asker: Asker) -> tuple[Row, bool]:
+    def _add(self, call: Register, key: Key, wish: Wish) -> tuple[Row, bool]:
         own = self._replica.own
         if len(own) > ENTRIES_PER_NODE_MAX:
             raise InvalidRequest(
@@ -132,29 +134,30 @@ class Registrar:
         ref = call.ref if call.ref and call.ref[0] < incarnation else None
         registered_ms = updated_ms = now_ms
         if ref is not None:
-            registered_ms = min(call.registered_ms or now_ms, now_ms)
-            updated_ms = max(registered_ms, min(call.updated_ms or registered_ms, now_ms))
+            latest_ms = now_ms + AHEAD_MS_MAX
+            registered_ms = min(call.registered_ms or now_ms, latest_ms)
+            updated_ms = max(registered_ms, min(call.updated_ms or registered_ms, latest_ms))
         body = self._pack(
             call, wish, registered_ms, updated_ms, ref or (incarnation, own.clock + 1)
         )
-        row = self._put(key, body, wish, Cause(CauseWord.REGISTERED, self._actor(asker), now_ms))
+        row = self._put(key, body, wish, Cause(CauseWord.REGISTERED, wish.actor, now_ms))
         return row, ref is not None
 
-    def _change(self, call: Register, before: Entry, wish: Wish, asker: Asker) -> Row:
+    def _change(self, call: Register, before: Entry, wish: Wish) -> Row:
         """Register again by the same owner: nothing happens where nothing differs."""
         held = Body.unpack(body_of(before))
         body = self._pack(call, wish, held.registered_ms, held.updated_ms, held.ref)
         if body == before.body and (wish.process is None or wish.owner == before.owner):
             self._bind(before.key, wish)
             return row_of(self._replica.id.node, before)
-        return self._overwrite(call, before, wish, asker, CauseWord.UPDATED)
+        return self._overwrite(call, before, wish, CauseWord.UPDATED)
 
-    def _overwrite(self, call: Register, before: Entry, wish: Wish, asker: Asker, word: str) -> Row:
+    def _overwrite(self, call: Register, before: Entry, wish: Wish, word: str) -> Row:
         held = Body.unpack(body_of(before))
         now_ms = self._wall_ms()
         updated_ms = max(now_ms, held.registered_ms)
         body = self._pack(call, wish, held.registered_ms, updated_ms, held.ref)
-        return self._put(before.key, body, wish, Cause(word, self._actor(asker), now_ms), before)
+        return self._put(before.key, body, wish, Cause(word, wish.actor, now_ms), before)
 
     def _pack(
         self, call: Register, wish: Wish, registered_ms: int, updated_ms: int, ref: tuple[int, int]
@@ -287,10 +290,14 @@ class Registrar:
         return self.lifetimes.processes.find(asker.pid) if asker.pid else None
 
     def _actor(self, asker: Asker) -> bytes:
-        process = self._process_of(asker)
-        if process is not None and process.facts.uid == asker.uid:
-            return process.actor
-        return owners.actor_of(asker, process.facts if process else None)
+        return _actor(asker, self._process_of(asker))
+
+
+def _actor(asker: Asker, process: Process | None) -> bytes:
+    """Pack who makes a change; `process` is the asker's."""
+    if process is not None and process.facts.uid == asker.uid:
+        return process.actor
+    return owners.actor_of(asker, process.facts if process else None)
 
 
 def _kind(entry: Entry) -> str:

@@ -4,7 +4,7 @@ import pytest
 
 from discoagent.calls import Spec
 from discoagent.errors import Conflict, DiscoError, NoInstance
-from discoagent.held import Errand, Held, Holdings
+from discoagent.held import ERRANDS_MAX, Errand, Held, Holdings
 from discoagent.instance import Lifetime
 from tests.client.specimens import T0, row
 
@@ -205,6 +205,19 @@ def test_one_that_was_closed_is_deregistered_and_not_said_again(holdings: Holdin
     assert holdings.errands(SECOND, 0.0) == []
     assert list(holdings) == []
     assert it.ended is None
+
+
+def test_leases_are_not_kept_waiting_by_thousands(holdings: Holdings) -> None:
+    for number in range(ERRANDS_MAX + 1):
+        holdings.add(held(str(number)))
+    holdings.add(held("lease", ttl="9s", said_to=SECOND))
+
+    first = holdings.errands(SECOND, 3.0)
+
+    assert said(first)[0] == ("renew", "lease")
+    assert len(first) == ERRANDS_MAX + 1
+    finish(holdings, first, SECOND, 3.0)
+    assert said(holdings.errands(SECOND, 3.0)) == [("register", str(ERRANDS_MAX))]
 
 
 def test_what_was_registered_with_an_earlier_life_is_said_again(holdings: Holdings) -> None:

@@ -12,11 +12,16 @@ LOOK_SECONDS = 0.02
 _never = threading.Event()
 
 
+def watched(look: Callable[[], T], seconds: float) -> T:
+    """Return what `look` sees as soon as it is true; after `seconds`, whatever it sees."""
+    end = time.monotonic() + seconds
+    while not (seen := look()) and time.monotonic() < end:
+        _never.wait(LOOK_SECONDS)
+    return seen
+
+
 def until(look: Callable[[], T], what: str, within: float = DEADLINE) -> T:
     """Return what `look` sees as soon as it is true; fails with `what` after `within` seconds."""
-    end = time.monotonic() + within
-    while not (seen := look()):
-        if time.monotonic() > end:
-            raise AssertionError(f"waited {within:g} s for {what}; now: {seen!r}")
-        _never.wait(LOOK_SECONDS)
+    seen = watched(look, within)
+    assert seen, f"waited {within:g} s for {what}"
     return seen

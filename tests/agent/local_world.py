@@ -1,0 +1,149 @@
+"""A replica with its registrar, lifetimes and watches on a real loop, without sockets."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import msgpack
+
+from discoagent.core.effects import Effect, Emit, Event
+from discoagent.core.entry import MemberRecord
+from discoagent.core.replica import Replica
+from discoagent.core.timing import Timing
+from discoagent.instance import Event as UserEvent
+from discoagent.instance import Instance
+from discoagent.local.lifetimes import Lifetimes
+from discoagent.local.operations import parse_call
+from discoagent.local.owners import Asker
+from discoagent.local.queries import Queries
+from discoagent.local.registrar import Registrar
+from discoagent.local.watches import Watches
+
+T = TypeVar("T")
+ME = Asker(os.getuid(), os.getgid(), os.getpid())
+DEADLINE = 10.0
+
+
+class World:
+    """One agent's local half. `events` are those of the replica, `sent` the frames of watches."""
+
+    def __init__(self, *, incarnation: int = 5_000) -> None:
+        loop = asyncio.get_running_loop()
+        self.wall_ms = 1_790_000_000_000
+        self.events: list[Event] = []
+        self.sent: list[tuple[bytes, Any]] = []
+        self.gone: set[bytes] = set()
+        self.changed = asyncio.Event()
+        self.replica = Replica(
+            node="a",
+            incarnation=incarnation,
+            cluster="test",
+            record=MemberRecord("127.0.0.1:7800", "1"),
+            timing=Timing(),
+            now=0.0,
+        )
+        self.queries = Queries(self.replica)
+        self.watches = Watches(
+            loop=loop, send=self._send, shown=self.queries.shown, wall_ms=self.tick_ms
+        )
+        self.registrar = Registrar(
+            replica=self.replica,
+            queries=self.queries,
+            perform=self.perform,
+            now=loop.time,
+            wall_ms=self.tick_ms,
+            address="10.0.0.5",
+            uid=os.getuid(),
+        )
+        self.lifetimes = self.registrar.lifetimes = Lifetimes(loop, self.registrar.ended)
+
+    def tick_ms(self) -> int:
+        """Return a wall clock that never gives a time twice."""
+        self.wall_ms += 1
+        return self.wall_ms
+
+    def perform(self, effects: Iterable[Effect]) -> None:
+        """Tell events on, as the agent does."""
+        for effect in effects:
+            if isinstance(effect, Emit):
+                self.events.append(effect.event)
+                self.watches.publish(effect.event)
+                self.changed.set()
+        self.replica.check()
+
+    def _send(self, name: bytes, frame: bytes) -> bool:
+        self.sent.append((name, msgpack.unpackb(frame)))
+        return name not in self.gone
+
+    def ask(self, operation: str, asker: Asker = ME, /, **arguments: Any) -> Any:
+        """Do a changing operation as the door does; return its instance."""
+        call = parse_call(operation, arguments)
+        done = getattr(self.registrar, operation)(call, asker)
+        return Instance.from_row(done[0] if operation == "register" else done)
+
+    def story(self) -> list[tuple[str, str]]:
+        """Return (kind, cause) of each event so far."""
+        return [(str(event.kind), event.cause.word) for event in self.events]
+
+    async def event(self, number: int) -> Event:
+        """Wait for the replica's event of that number, counted from 1."""
+        async with asyncio.timeout(DEADLINE):
+            while len(self.events) < number:
+                self.changed.clear()
+                await self.changed.wait()
+        return self.events[number - 1]
+
+    def told(self, name: bytes = b"w") -> list[UserEvent]:
+        """Return all events that were sent to this connection's watches."""
+        return [
+            UserEvent.from_row(row)
+            for to, (_, status, body) in self.sent
+            if to == name and status == 2
+            for row in body
+        ]
+
+    def close(self) -> None:
+        """Stop watching processes and leases."""
+        self.watches.close()
+        self.lifetimes.close()
+
+
+def in_world(story: Callable[[World], Coroutine[Any, Any, T]], **options: Any) -> T:
+    """Run a story in a new world."""
+
+    async def run() -> T:
+        world = World(**options)
+        try:
+            return await story(world)
+        finally:
+            world.close()
+
+    return asyncio.run(run())
+
+
+async def turn() -> None:
+    """Let everything that is due in this turn of the loop happen."""
+    loop = asyncio.get_running_loop()
+    for _ in range(2):
+        passed: asyncio.Future[None] = loop.create_future()
+        loop.call_soon(passed.set_result, None)
+        await passed
+
+
+@contextmanager
+def a_process(*command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that lives until it is killed."""
+    with subprocess.Popen(command or ("cat",), stdin=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process, and return when the kernel says that it has ended."""
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)

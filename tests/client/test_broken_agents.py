@@ -1,0 +1,476 @@
+"""Agents that are away, hang, die or talk nonsense: what the client raises, and that it goes on."""
+
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from discoagent.client import Disco, Registration, Spec
+from discoagent.errors import (
+    AgentUnavailable,
+    Conflict,
+    DiscoError,
+    InvalidRequest,
+    TimeoutExpired,
+)
+from tests.client.specimens import SYNCED, added, row
+from tests.client.stub import GREETING, Reply, Stub
+
+SHORT = 0.2  # seconds; nothing that is expected to succeed depends on it
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "agent.sock")
+
+
+def silent(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
+    """Answer nothing."""
+    return []
+
+
+def friendly(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
+    """Answer what an agent with one instance would."""
+    match operation:
+        case "hello":
+            return [(number, 0, GREETING)]
+        case "ping":
+            return [(number, 0, {"node": "a"})]
+        case "watch":
+            return [(number, 2, [added(row()), SYNCED])]
+        case "register":
+            return [(number, 0, {"row": row(id=arguments["id"] or "w"), "adopted": False})]
+        case "deregister":
+            return [(number, 0, {"row": row()})]
+        case _:
+            return []
+
+
+def in_thread(*steps: Callable[[], object]) -> threading.Thread:
+    """Do some steps in another thread, and return it."""
+
+    def run() -> None:
+        for step in steps:
+            step()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def error_of(ask: Callable[[], object]) -> DiscoError:
+    """Return what `ask` raises."""
+    with pytest.raises(DiscoError) as caught:
+        ask()
+    return caught.value
+
+
+# -- queries ---------------------------------------------------------------------------------------
+
+
+def test_nobody_listening_is_told_at_once_with_the_path(path: str) -> None:
+    with Disco(path, timeout=60) as disco, pytest.raises(AgentUnavailable, match=path):
+        disco.list()
+
+
+def test_the_path_of_the_environment_is_used(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISCO_SOCKET", path)
+
+    with Stub(path, friendly), Disco() as disco:
+        assert disco.ping()["node"] == "a"
+
+
+def test_a_path_that_is_too_long_is_refused_when_it_is_said() -> None:
+    with pytest.raises(InvalidRequest, match="107"):
+        Disco("/" + "x" * 200)
+
+
+def test_a_listener_that_never_speaks_is_a_timeout(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        with Disco(path, timeout=SHORT) as disco, pytest.raises(TimeoutExpired, match=path):
+            disco.ping()
+
+
+def test_a_listener_of_another_protocol_is_no_agent(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def serve() -> None:
+            for _ in range(2):  # the first only looks whether somebody listens
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 10)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        with Disco(path, timeout=SHORT) as disco, pytest.raises(DiscoError, match=path) as caught:
+            disco.ping()
+        server.join()
+
+    assert isinstance(caught.value, AgentUnavailable | TimeoutExpired)
+
+
+def test_an_agent_that_does_not_answer_is_a_timeout_and_the_next_call_works(path: str) -> None:
+    answers = [silent, friendly]
+
+    def handler(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
+        return (answers.pop(0) if len(answers) > 1 else answers[0])(operation, number, arguments)
+
+    with Stub(path, handler), Disco(path, timeout=SHORT) as disco:
+        with pytest.raises(TimeoutExpired, match=str(SHORT)):
+            disco.ping()
+        assert disco.ping()["node"] == "a"
+
+
+def test_an_agent_that_dies_before_it_answers_is_unavailable(path: str) -> None:
+    with Stub(path, silent) as stub, Disco(path, timeout=60) as disco:
+        killer = in_thread(lambda: stub.wait_for("ping"), stub.stop)
+
+        with pytest.raises(AgentUnavailable, match="went away"):
+            disco.ping()
+        killer.join()
+
+
+def test_an_agent_that_was_restarted_in_silence_is_asked_anew(path: str) -> None:
+    with Disco(path, timeout=10) as disco:
+        for _ in range(3):
+            with Stub(path, friendly):
+                assert disco.ping()["node"] == "a"
+
+
+@pytest.mark.parametrize("frame", [b"", b"\xc1", b"\x93\x01\x09\xc0", b"x" * 5000])
+def test_nonsense_is_an_error_of_the_protocol(path: str, frame: bytes) -> None:
+    with Stub(path, lambda *_: [frame]), Disco(path, timeout=10) as disco:
+        with pytest.raises(DiscoError) as caught:
+            disco.ping()
+
+        assert caught.value.kind == "protocol"
+
+
+def test_a_slow_answer_to_one_thread_keeps_no_other_waiting(path: str) -> None:
+    def handler(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
+        return [] if operation == "services" else friendly(operation, number, arguments)
+
+    errors: list[DiscoError] = []
+    with Stub(path, handler) as stub, Disco(path, timeout=30) as disco:
+        slow = in_thread(lambda: errors.append(error_of(disco.services)))
+        stub.wait_for("services")
+
+        assert disco.ping()["node"] == "a"
+        stub.stop()
+        slow.join()
+
+    assert isinstance(errors[0], AgentUnavailable)
+
+
+def test_whether_an_answer_is_partial_is_told_to_the_thread_that_asked(path: str) -> None:
+    def handler(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
+        return [(number, 0, {"services": [], "partial": True})]
+
+    with Stub(path, handler), Disco(path) as disco:
+        seen = [disco.partial]
+        disco.services()
+        seen.append(disco.partial)
+        in_thread(lambda: seen.append(disco.partial)).join()
+
+    assert seen == [False, True, False]
+
+
+def test_status_asks_until_the_agent_is_ready(path: str) -> None:
+    told = iter([False, False, True])
+
+    def handler(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
+        return [(number, 0, {"ready": next(told)})]
+
+    with Stub(path, handler) as stub, Disco(path) as disco:
+        assert disco.status(ready=float("inf"))["ready"]
+        assert [arguments["ready_ms"] for _, arguments in stub.seen] == [1000, 1000, 1000]
+
+
+def test_after_close_everything_says_so(path: str) -> None:
+    with Stub(path, friendly):
+        disco = Disco(path)
+        disco.ping()
+        disco.close()
+        disco.close()
+
+        for ask in (disco.ping, disco.watch, lambda: disco.register("web")):
+            with pytest.raises(DiscoError, match="closed"):
+                ask()
+
+
+# -- registrations ---------------------------------------------------------------------------------
+
+
+def test_results_of_many_come_in_order_with_errors_in_place(path: str) -> None:
+    """The agent answers in reverse, refuses one, and the client refuses another."""
+    pending: list[tuple[int, str]] = []
+
+    def handler(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
+        if operation != "register":
+            return friendly(operation, number, arguments)
+        pending.append((number, arguments["id"]))
+        return release() if len(pending) == 4 else []
+
+    def release() -> Iterator[Reply]:
+        for number, id in reversed(pending):  # noqa: A001 - the field's name
+            if id == "2":
+                yield (number, 1, {"code": 6, "kind": "conflict", "message": "taken"})
+            else:
+                yield (number, 0, {"row": row(id=id), "adopted": False})
+
+    specs = [Spec("web", id=str(n)) for n in range(4)]
+    specs.insert(1, Spec("web", ttl="soon"))
+    with Stub(path, handler), Disco(path) as disco:
+        results = disco.register_many(specs, hold=False)
+
+    kinds = [type(result) for result in results]
+    assert kinds == [Registration, InvalidRequest, Registration, Conflict, Registration]
+    ids = [it.instance.id for it in results if isinstance(it, Registration)]
+    assert ids == ["0", "1", "3"]
+
+
+def test_what_an_agent_did_not_answer_has_the_reason_in_its_place(path: str) -> None:
+    def handler(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
+        return [] if arguments.get("id") == "1" else friendly(operation, number, arguments)
+
+    with Stub(path, handler), Disco(path, timeout=SHORT) as disco:
+        results = disco.register_many([Spec("web", id=str(n)) for n in range(3)])
+
+        assert [type(result) for result in results] == [
+            Registration,
+            TimeoutExpired,
+            TimeoutExpired,
+        ]
+
+
+def test_nobody_listening_is_raised_for_many_too(path: str) -> None:
+    with Disco(path) as disco, pytest.raises(AgentUnavailable):
+        disco.register_many([Spec("web")])
+
+
+def test_there_is_no_thread_before_the_first_registration(path: str) -> None:
+    with Stub(path, friendly), Disco(path) as disco:
+        before = threading.active_count()
+        disco.ping()
+        with disco.watch() as watch:
+            next(watch)
+        disco.register("web", hold=False)
+        assert threading.active_count() == before
+
+        disco.register("web")
+        assert threading.active_count() == before + 1
+    assert "discoagent-keeper" not in [thread.name for thread in threading.enumerate()]
+
+
+# -- watches ---------------------------------------------------------------------------------------
+
+
+def test_a_watch_ends_when_another_thread_closes_it(path: str) -> None:
+    with Stub(path, friendly), Disco(path) as disco:
+        watch = disco.watch()
+        synced = threading.Event()
+
+        closer = in_thread(synced.wait, watch.close)
+        kinds = []
+        for event in watch:
+            kinds.append(event.kind)
+            if event.kind == "synced":
+                synced.set()
+        closer.join()
+
+        assert kinds == ["added", "synced"]
+        assert watch.closed
+        assert watch.poll(0) is None
+
+
+def test_a_watch_that_waits_for_its_agent_ends_when_it_is_closed(path: str) -> None:
+    away = threading.Event()
+    links = []
+
+    def on_link(up: bool) -> None:
+        links.append(up)
+        away.set()
+
+    with Stub(path, friendly) as stub, Disco(path) as disco:
+        watch = disco.watch(on_link=on_link)
+        assert [next(watch).kind, next(watch).kind] == ["added", "synced"]
+        stub.stop()
+        closer = in_thread(away.wait, disco.close)
+
+        assert list(watch) == []
+        closer.join()
+        assert links == [False]
+
+
+def test_a_watch_goes_on_with_the_next_agent_and_says_so(path: str) -> None:
+    links: list[bool] = []
+    with Disco(path) as disco:
+        with Stub(path, friendly):
+            watch = disco.watch(on_link=links.append)
+            assert [next(watch).kind, next(watch).kind] == ["added", "synced"]
+        assert watch.poll(SHORT) is None
+        with Stub(path, friendly) as second:
+            waiter = in_thread(lambda: second.wait_for("watch"), watch.close)
+            assert list(watch) == []
+            waiter.join()
+
+    assert links == [False, True]
+
+
+def test_closing_the_client_ends_its_watches(path: str) -> None:
+    with Stub(path, friendly):
+        disco = Disco(path)
+        watch = disco.watch()
+        assert next(watch).kind == "added"
+        disco.close()
+
+        assert list(watch) == []
+
+
+def test_a_watch_that_is_let_go_leaves_nothing_behind(path: str) -> None:
+    with Stub(path, friendly) as stub, Disco(path) as disco:
+        for event in disco.watch():
+            assert event.kind == "added"
+            break
+        del event
+        stub.wait_for("cancel")
+
+        assert list(disco._watches) == []
+
+
+def test_a_watchs_own_time_is_over(path: str) -> None:
+    with Stub(path, friendly), Disco(path) as disco:
+        watch = disco.watch(timeout=SHORT)
+        assert [next(watch).kind, next(watch).kind] == ["added", "synced"]
+
+        with pytest.raises(TimeoutExpired, match=str(SHORT)):
+            next(watch)
+        assert not watch.closed
+        assert watch.poll(5) is None
+
+
+def test_a_watch_of_nobody_is_told_at_once(path: str) -> None:
+    with Disco(path, timeout=60) as disco, pytest.raises(AgentUnavailable, match=path):
+        disco.watch()
+
+
+def test_a_watch_of_somebody_silent_is_a_timeout(path: str) -> None:
+    with (
+        Stub(path, silent),
+        Disco(path, timeout=SHORT) as disco,
+        pytest.raises(TimeoutExpired),
+    ):
+        disco.watch()
+
+
+@pytest.mark.parametrize("batch", [5, [[1]], [["added", 1, ["web"], None]]])
+def test_nonsense_ends_a_watch_with_an_error_of_the_protocol(path: str, batch: Any) -> None:
+    def handler(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
+        if operation == "watch":
+            return [(number, 2, batch)]
+        return friendly(operation, number, arguments)
+
+    with Stub(path, handler), Disco(path) as disco:
+        watch = disco.watch()
+        with pytest.raises(DiscoError, match="local protocol"):
+            next(watch)
+
+        assert watch.closed
+
+
+def test_a_watch_that_is_refused_raises_the_refusal(path: str) -> None:
+    def handler(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
+        if operation == "watch":
+            body = {"code": 2, "kind": "invalid", "message": "services: bad", "field": "services"}
+            return [(number, 1, body)]
+        return friendly(operation, number, arguments)
+
+    with Stub(path, handler), Disco(path) as disco, pytest.raises(InvalidRequest, match="bad"):
+        next(disco.watch("!"))
+
+
+def test_a_watch_gives_room_as_its_events_are_consumed(path: str) -> None:
+    def handler(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
+        if operation != "watch":
+            return friendly(operation, number, arguments)
+        batches: list[Any] = [[added(row(id=str(n)))] for n in range(16)]
+        return [(number, 2, batch) for batch in [*batches, []]]
+
+    with Stub(path, handler) as stub, Disco(path) as disco, disco.watch() as watch:
+        for _ in range(16):
+            assert "more" not in [operation for operation, _ in stub.seen][:-2]
+            assert next(watch).kind == "added"
+        assert watch.poll(SHORT) is None
+        stub.wait_for("more", 2)
+        rooms = [arguments["batches"] for operation, arguments in stub.seen if operation == "more"]
+        assert rooms == [8, 8]
+
+
+# -- processes -------------------------------------------------------------------------------------
+
+
+def test_the_child_of_a_fork_gets_an_error_that_names_it(path: str) -> None:
+    """In a process of its own: forking one with threads is what the test is about."""
+    program = """
+import os, sys
+from discoagent.client import Disco
+disco = Disco(sys.argv[1])
+disco.ping()
+watch = disco.watch()
+web = disco.register("web")
+parent = os.getpid()
+child = os.fork()
+if child == 0:
+    for ask in (disco.ping, disco.watch, lambda: next(watch), lambda: web.update(port=1)):
+        try:
+            ask()
+        except Exception as error:
+            print(type(error).__name__, error.kind, str(parent) in str(error), flush=True)
+    web.close()
+    disco.close()
+    with Disco(sys.argv[1]) as own:
+        print(own.ping()["node"], flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+print(disco.ping()["node"])
+web.close()
+watch.close()
+disco.close()
+"""
+    with Stub(path, friendly) as stub:
+        ran = subprocess.run(
+            [sys.executable, "-X", "dev", "-c", program, path],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        operations = [operation for operation, _ in stub.seen]
+
+    assert ran.stderr == ""
+    assert ran.stdout.splitlines() == ["DiscoError fork True"] * 4 + ["a", "a"]
+    assert operations.count("deregister") == 1
+
+
+def test_the_client_loads_neither_a_loop_nor_a_command_line() -> None:
+    program = """
+import sys
+import discoagent.client
+print([name for name in ("asyncio", "click", "ssl", "sqlite3", "http") if name in sys.modules])
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert ran.stdout == "[]\n"
