@@ -23,6 +23,7 @@ from discoagent.core.entry import CauseWord
 from discoagent.core.limits import PROBED_MAX, WITNESSES
 from discoagent.core.membership import NEVER, PRESENT, Asked, Membership, Peer, Testimony
 from discoagent.core.messages import Acquaintance, Heartbeat, Probe
+from discoagent.core.telling import acquaintance
 from discoagent.core.timing import TICK
 
 PROBE_INTERVAL = 0.5
@@ -258,7 +259,7 @@ class Detector:
 
     def asked(self, names: Iterable[str], now: float) -> tuple[Acquaintance, ...]:
         """Return what we know of those that somebody asks about."""
-        known = (self._members.acquaintance(name, now) for name in names)
+        known = (acquaintance(self._members, name, now) for name in names)
         return tuple(told for told in known if told is not None)
 
     def answered(self, number: int, witness: str, now: float) -> Asked | None:

@@ -11,6 +11,7 @@ from discoagent.core.effects import Answer, Effect, Send
 from discoagent.core.entry import ReplicaId
 from discoagent.core.membership import PRESENT, Asked, Membership, Peer
 from discoagent.core.messages import Digest, DigestReply, Heartbeat
+from discoagent.core.telling import acquaintances
 
 DUE_AFTER = 3  # heartbeats
 MAJORITY_PATIENCE = 2  # more heartbeats that the majority waits for the odd one out to ask
@@ -73,7 +74,7 @@ class Exchange:
 
     def asked(self, digest: Digest, sender: ReplicaId, now: float) -> list[Effect]:
         """Answer with whom we hold present; ages are told only in answers."""
-        told = self._members.acquaintances(now, sender)
+        told = acquaintances(self._members, sender, now)
         return [Answer(sender, DigestReply(digest.number, told))]
 
     def answered(self, reply: DigestReply, sender: ReplicaId) -> Asked | None:

@@ -27,6 +27,7 @@ from discoagent.core.messages import (
     RefusalKind,
     Welcome,
 )
+from discoagent.core.telling import acquaintances
 
 WIRE = (1, 1)
 GREETING_TIMEOUT = 2.0  # a Hello without an answer is said again
@@ -137,7 +138,7 @@ class Greeter:
 
     def _welcome(self, hello: Hello, sender: ReplicaId, now: float) -> Welcome:
         members = self._members
-        told = members.acquaintances(now, sender)
+        told = acquaintances(members, sender, now)
         clock = members.own.clock
         return Welcome(hello.number, members.cluster, members.endpoint, WIRE, (), clock, told)
 

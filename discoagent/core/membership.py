@@ -18,20 +18,13 @@ from discoagent.core.effects import (
 )
 from discoagent.core.entry import Cause, CauseWord, Entry, Kind, MemberRecord, ReplicaId
 from discoagent.core.limits import GRAVES_MAX, NODES_MAX
-from discoagent.core.messages import Acquaintance, Standing
 from discoagent.core.node import Node
 from discoagent.core.presence import Presence
 from discoagent.core.ring import Segment
 from discoagent.core.timing import Timing
 
 NEVER = float("-inf")
-AGE_MAX = 1e9  # seconds; longer ago is told as this
 PRESENT = (NodeState.ALIVE, NodeState.SUSPECT, NodeState.RESTARTING)
-STANDINGS = {
-    NodeState.ALIVE: Standing.ALIVE,
-    NodeState.SUSPECT: Standing.SUSPECT,
-    NodeState.RESTARTING: Standing.RESTARTING,
-}
 
 
 @dataclass(slots=True)
@@ -102,19 +95,6 @@ class Grave:
     clock: int
     beat: int
     closed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class MemberView:
-    """One node for `members`: `heard` in seconds since the last sign of life, 0 for ourselves."""
-
-    replica: ReplicaId
-    endpoint: str
-    state: NodeState
-    instances: int
-    heard: float
-    record: MemberRecord | None
-    evidence: str = ""
 
 
 class Membership:
@@ -307,70 +287,9 @@ class Membership:
         """Keep the digests in step with ourselves; called before they are compared or told."""
         self.digests.count(self.id.node, self.me.hash, self.id.incarnation, self.own.clock)
 
-    # ---- telling
-
-    def acquaintances(self, now: float, asker: ReplicaId) -> tuple[Acquaintance, ...]:
-        """Return whom we hold present, with ages.
-
-        The asker knows itself best, unless a later life bears its name: then its clock was set
-        back, or it has a namesake, and must learn of it.
-        """
-        return tuple(
-            self._acquaintance(peer, now)
-            for peer in self.peers.values()
-            if peer.state in PRESENT
-            and (peer.replica.node != asker.node or peer.replica.incarnation > asker.incarnation)
-        )
-
-    def acquaintance(self, node: str, now: float) -> Acquaintance | None:
-        """Return how we see one present node."""
-        peer = self.peers.get(node)
-        if peer is None or peer.state not in PRESENT:
-            return None
-        return self._acquaintance(peer, now)
-
-    def _acquaintance(self, peer: Peer, now: float) -> Acquaintance:
-        """Return what we tell of a peer: ages are real time, our own pauses count."""
-        return Acquaintance(
-            peer.replica,
-            peer.endpoint,
-            peer.node.chain.clock,
-            STANDINGS[peer.state],
-            _milliseconds(self.real - peer.seen),
-            peer.beat,
-            _milliseconds(now - peer.refused) if peer.refused > peer.sign else -1,
-        )
-
     def cause(self, word: str) -> Cause:
         """Return a cause that nobody acted for; the shell dates it when it shows the event."""
         return Cause(word, b"", 0)
-
-    def members(self, now: float) -> list[MemberView]:
-        """Return every known node, sorted, ourselves included."""
-        services = Kind.SERVICE
-        views = [
-            MemberView(
-                self.id,
-                self.endpoint,
-                NodeState.ALIVE,
-                self.me.count(services),
-                0.0,
-                self.own.record,
-            )
-        ]
-        views += [
-            MemberView(
-                peer.replica,
-                peer.endpoint,
-                peer.state,
-                peer.node.count(services),
-                max(0.0, min(now - peer.sign, AGE_MAX)),
-                peer.node.chain.record,
-                peer.evidence,
-            )
-            for peer in self.peers.values()
-        ]
-        return sorted(views, key=lambda view: view.replica)
 
     def check(self) -> None:
         """Assert what must always hold."""
@@ -379,10 +298,6 @@ class Membership:
         for peer in self.peers.values():
             assert peer.replica == peer.node.chain.replica
             assert peer.node.hidden == (peer.state in (NodeState.DOWN, NodeState.LEFT))
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(0, round(min(seconds, AGE_MAX) * 1000))
 
 
 def _bans(grave: Grave, replica: ReplicaId, *, direct: bool) -> bool:

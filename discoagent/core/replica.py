@@ -20,11 +20,12 @@ from discoagent.core.exchange import Exchange
 from discoagent.core.greeter import Greeter
 from discoagent.core.inbox import Inbox
 from discoagent.core.limits import ENDED_MAX
-from discoagent.core.membership import Membership, MemberView, emit, member_entry
+from discoagent.core.membership import Membership, emit, member_entry
 from discoagent.core.messages import DeltaMessage, Envelope, Farewell, Heartbeat, Parting
 from discoagent.core.presence import Shown
 from discoagent.core.sights import Sights
 from discoagent.core.sync import Sync
+from discoagent.core.telling import MemberView, views
 from discoagent.core.timing import TICK, Timing
 
 __all__ = ["MemberView", "Replica", "Shown"]
@@ -318,7 +319,7 @@ class Replica:
     def members(self, now: float) -> list[MemberView]:
         """Return every known node, sorted, ourselves included."""
         self._witness(now)
-        return self._members.members(self._clock.now)
+        return views(self._members, self._clock.now)
 
     def _overlay(self, node: str) -> NodeState | None:
         peer = self._members.peers.get(node)

@@ -46,7 +46,7 @@ KINDS: tuple[Message, ...] = (
     hello(),
     Welcome(1, "c", "127.0.0.1:7800", (1, 1), ("x",), 5, (FRIEND,)),
     Refusal(1, RefusalKind.CLUSTER, "other", "that is another cluster"),
-    DeltaMessage(DELTA),
+    DeltaMessage((DELTA,)),
     Farewell(Parting.LEAVE, DELTA),
     Digest(2, ((B, 7),)),
     DigestReply(2, (FRIEND,)),
@@ -187,7 +187,7 @@ async def test_what_reaches_nobody_is_counted() -> None:
         a.transport.connect(b.endpoint)
         a.transport.send(
             [b.endpoint],
-            DeltaMessage(Delta(a.id, 0, many, {n + 1: (entry, None) for n in range(many)}, {})),
+            DeltaMessage((Delta(a.id, 0, many, {n + 1: (entry, None) for n in range(many)}, {}),)),
         )
         a.transport.send([b.endpoint], hello(2))
         await b.until(lambda: bool(b.heard))

@@ -1,0 +1,87 @@
+"""What we tell of the nodes that we know: to peers that ask, and to users."""
+
+from dataclasses import dataclass
+
+from discoagent.core.effects import NodeState
+from discoagent.core.entry import Kind, MemberRecord, ReplicaId
+from discoagent.core.membership import PRESENT, Membership, Peer
+from discoagent.core.messages import Acquaintance, Standing
+
+AGE_MAX = 1e9  # seconds; longer ago is told as this
+STANDINGS = {
+    NodeState.ALIVE: Standing.ALIVE,
+    NodeState.SUSPECT: Standing.SUSPECT,
+    NodeState.RESTARTING: Standing.RESTARTING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """One node for `members`: `heard` in seconds since the last sign of life, 0 for ourselves."""
+
+    replica: ReplicaId
+    endpoint: str
+    state: NodeState
+    instances: int
+    heard: float
+    record: MemberRecord | None
+    evidence: str = ""
+
+
+def acquaintances(members: Membership, asker: ReplicaId, now: float) -> tuple[Acquaintance, ...]:
+    """Return whom we hold present, with ages.
+
+    The asker knows itself best, unless a later life bears its name: then its clock was set back, or
+    it has a namesake, and must learn of it.
+    """
+    return tuple(
+        _acquaintance(members, peer, now)
+        for peer in members.peers.values()
+        if peer.state in PRESENT
+        and (peer.replica.node != asker.node or peer.replica.incarnation > asker.incarnation)
+    )
+
+
+def acquaintance(members: Membership, node: str, now: float) -> Acquaintance | None:
+    """Return how we see one present node."""
+    peer = members.peers.get(node)
+    if peer is None or peer.state not in PRESENT:
+        return None
+    return _acquaintance(members, peer, now)
+
+
+def _acquaintance(members: Membership, peer: Peer, now: float) -> Acquaintance:
+    """Return what we tell of a peer: ages are real time, our own pauses count."""
+    return Acquaintance(
+        peer.replica,
+        peer.endpoint,
+        peer.node.chain.clock,
+        STANDINGS[peer.state],
+        _milliseconds(members.real - peer.seen),
+        peer.beat,
+        _milliseconds(now - peer.refused) if peer.refused > peer.sign else -1,
+    )
+
+
+def views(members: Membership, now: float) -> list[MemberView]:
+    """Return every known node as users see it, sorted, ourselves included."""
+    services = Kind.SERVICE
+    mine = members.me.count(services)
+    own = MemberView(members.id, members.endpoint, NodeState.ALIVE, mine, 0.0, members.own.record)
+    others = [
+        MemberView(
+            peer.replica,
+            peer.endpoint,
+            peer.state,
+            peer.node.count(services),
+            max(0.0, min(now - peer.sign, AGE_MAX)),
+            peer.node.chain.record,
+            peer.evidence,
+        )
+        for peer in members.peers.values()
+    ]
+    return sorted([own, *others], key=lambda view: view.replica)
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(0, round(min(seconds, AGE_MAX) * 1000))
