@@ -1,29 +1,27 @@
-"""Agents as processes of their own, for the tests of `discoctl`."""
+"""An agent that can be stopped and started again, for the tests of `discoctl`."""
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from discoagent.client import Disco
-from discoagent.errors import AgentUnavailable
-from tests.cli.ctl import environment
-
-START_SECONDS = 30  # only a hang takes so long
+from tests.agent.harness import AgentProcess, start_agent
 
 
 class Agent:
-    """One agent on loopback. It may be started again: the same node, at the same place."""
+    """One agent on loopback; started again it is the same node at the same place."""
 
-    def __init__(self, node: str, directory: Path) -> None:
+    def __init__(self, node: str, directory: Path, cluster: str = "cli") -> None:
         self.node = node
-        self.socket = str(directory / f"{node}.sock")
-        self.config = directory / f"{node}.toml"
-        self.config.touch()
+        self.directory = directory
+        self.cluster = cluster
         self.endpoint = "127.0.0.1:0"
-        self.process: subprocess.Popen[str] | None = None
+        self.process: AgentProcess | None = None
+
+    @property
+    def socket(self) -> str:
+        """Where it listens."""
+        return str(self.directory / f"{self.node}.sock")
 
     def __enter__(self) -> Self:
         return self
@@ -34,34 +32,17 @@ class Agent:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.stop()
+        if self.process is not None:
+            self.process.kill()
 
-    def start(self, join: str | None = None) -> None:
+    def start(self, *join: str) -> None:
         """Start it, and wait until it is ready."""
-        argv = [sys.executable, "-m", "discoagent.daemon", "--config", str(self.config)]
-        argv += ["--node", self.node, "--cluster", "cli", "--bind", self.endpoint]
-        argv += ["--socket", self.socket, *(["--join", join] if join else [])]
-        self.process = subprocess.Popen(
-            argv, stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True
+        self.process = start_agent(
+            self.directory, self.node, bind=self.endpoint, join=join, cluster=self.cluster
         )
-        assert self.process.stderr is not None
-        said = []
-        for line in self.process.stderr:  # its text log names the moment at which it is ready
-            said.append(line)
-            if "ready node=" in line:
-                break
-        else:
-            raise AgentUnavailable(f"{self.node} ended: {''.join(said)}")
-        with Disco(self.socket) as disco:
-            status = disco.status(ready=START_SECONDS)
-        self.endpoint = status["bind"]
+        self.endpoint = self.process.bind
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End it by a signal, and wait until it has ended."""
-        process, self.process = self.process, None
-        if process is not None:
-            process.send_signal(number)
-            assert process.stderr is not None
-            process.stderr.read()  # to its end, so that a full pipe holds nothing up
-            process.stderr.close()
-            process.wait(START_SECONDS)
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End it by a signal, and return its exit code."""
+        assert self.process is not None
+        return self.process.stop(number)

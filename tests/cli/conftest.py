@@ -1,11 +1,13 @@
 """What the tests of `discoctl` share: a way to ask, and agents to ask."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from discoagent.cli import main
+from tests.agent.harness import scratch_directory
 from tests.cli.agents import Agent
 from tests.cli.ctl import Answer, Ask
 
@@ -37,18 +39,25 @@ def nobody(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Agent]:
+def agent() -> Iterator[Agent]:
     """Run one agent of its own for a test."""
-    with Agent("a", tmp_path) as agent:
+    with scratch_directory() as directory, Agent("a", directory) as agent:
         agent.start()
         yield agent
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Agent, Agent]]:
+def pair() -> Iterator[tuple[Agent, Agent]]:
     """Run two agents, `a` and `b`, for all tests of a module."""
-    directory = tmp_path_factory.mktemp("pair")
-    with Agent("a", directory) as a, Agent("b", directory) as b:
+    with scratch_directory() as directory, Agent("a", directory) as a, Agent("b", directory) as b:
         a.start()
-        b.start(join=a.endpoint)
+        b.start(a.endpoint)
         yield a, b
+
+
+@pytest.fixture
+def unused_port() -> Iterator[int]:
+    """Hold a port on which nobody listens, nor will as long as the test runs."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]

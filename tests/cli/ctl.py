@@ -2,9 +2,11 @@
 
 import json
 import os
+import select
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 ANSWER_SECONDS = 30  # only a hang takes so long
@@ -58,3 +60,44 @@ def ctl(*args: str, env: Mapping[str, str] | None = None, stdin: str | None = No
         check=False,
     )
     return Answer(ran.returncode, ran.stdout, ran.stderr)
+
+
+@contextmanager
+def started(*args: str, stdin: bool = False) -> Iterator["subprocess.Popen[str]"]:
+    """Start one command, and end it when the block ends if it still runs."""
+    with subprocess.Popen(
+        [*ARGV, *args],
+        env=environment(),
+        stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def line(process: "subprocess.Popen[str]") -> str:
+    """Wait for the next line on a command's stdout."""
+    assert process.stdout is not None
+    return process.stdout.readline().rstrip("\n")
+
+
+def talk(process: "subprocess.Popen[str]") -> str:
+    """Wait for the next line on a command's stderr."""
+    assert process.stderr is not None
+    return process.stderr.readline().rstrip("\n")
+
+
+def ended(pid: int) -> bool:
+    """Wait until a process has ended, whosever child it is; False if it does not."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], ANSWER_SECONDS)[0])
+    finally:
+        os.close(descriptor)
