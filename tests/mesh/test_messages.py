@@ -20,6 +20,7 @@ from discoagent.core.messages import (
     Parting,
     Refusal,
     RefusalKind,
+    Removal,
     Standing,
     SyncChunk,
     SyncRequest,
@@ -39,7 +40,7 @@ DELTA = Delta(
         4: (ENTRY, Cause("registered", b"actor", 1_000)),
         6: (Entry(Kind.MEMBER, "", "", b"", RECORD), None),
     },
-    {2: Cause("exit:SIGKILL", b"", 2_000)},
+    {2: Removal(Cause("exit:SIGKILL", b"", 2_000), 6)},
 )
 FRIEND = Acquaintance(B, "[::1]:7800", 7, Standing.SUSPECT, 1_500)
 KINDS: tuple[Message, ...] = (
