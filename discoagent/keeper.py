@@ -17,12 +17,8 @@ from discoagent.connection import Connection, dial
 from discoagent.errors import DiscoError, TimeoutExpired
 from discoagent.held import Errand, Held, HeldKey, Holdings
 
-RETRY_SECONDS = (
-    0.05,
-    0.1,
-    0.2,
-    0.5,
-)  # between looks for an agent that is away; the last one repeats
+# Between looks for an agent that is away; the last one repeats.
+RETRY_SECONDS = (0.05, 0.1, 0.25)
 BUSY_RETRY_SECONDS = 0.1
 
 _logger = logging.getLogger("discoagent.client")
@@ -110,8 +106,10 @@ class Keeper:
     def _run(self, bell: Bell) -> None:
         connection: Connection | None = None
         tries = 0
-        while not self._closed:
-            bell.hush()
+        while True:
+            bell.hush()  # before the look at what it rings for, which is never missed then
+            if self._closed:
+                break
             try:
                 connection = connection or self._connect(bell)
                 self._serve(connection)

@@ -7,7 +7,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgpack
+import pytest
 import zmq
+
+from discoagent.errors import DiscoError
+from tests.client.specimens import SYNCED, added, row
+
+SHORT = 0.2  # seconds; nothing that is expected to succeed depends on it
 
 Reply = tuple[int, int, Any] | bytes  # number, status, body; or a frame as it is
 Handler = Callable[[str, int, dict[str, Any]], Iterable[Reply]]
@@ -77,3 +83,44 @@ class Stub:
                 self._socket.send_multipart([asker, raw])
         self._socket.close(0)
         self._context.term()
+
+
+def silent(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
+    """Answer nothing."""
+    return []
+
+
+def friendly(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
+    """Answer what an agent with one instance would."""
+    match operation:
+        case "hello":
+            return [(number, 0, GREETING)]
+        case "ping":
+            return [(number, 0, {"node": "a"})]
+        case "watch":
+            return [(number, 2, [added(row()), SYNCED])]
+        case "register":
+            return [(number, 0, {"row": row(id=arguments["id"] or "w"), "adopted": False})]
+        case "deregister":
+            return [(number, 0, {"row": row()})]
+        case _:
+            return []
+
+
+def in_thread(*steps: Callable[[], object]) -> threading.Thread:
+    """Do some steps in another thread, and return it."""
+
+    def run() -> None:
+        for step in steps:
+            step()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def error_of(ask: Callable[[], object]) -> DiscoError:
+    """Return what `ask` raises."""
+    with pytest.raises(DiscoError) as caught:
+        ask()
+    return caught.value

@@ -4,9 +4,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,57 +18,8 @@ from discoagent.errors import (
     InvalidRequest,
     TimeoutExpired,
 )
-from tests.client.specimens import SYNCED, added, row
-from tests.client.stub import GREETING, Reply, Stub
-
-SHORT = 0.2  # seconds; nothing that is expected to succeed depends on it
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    return str(tmp_path / "agent.sock")
-
-
-def silent(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
-    """Answer nothing."""
-    return []
-
-
-def friendly(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
-    """Answer what an agent with one instance would."""
-    match operation:
-        case "hello":
-            return [(number, 0, GREETING)]
-        case "ping":
-            return [(number, 0, {"node": "a"})]
-        case "watch":
-            return [(number, 2, [added(row()), SYNCED])]
-        case "register":
-            return [(number, 0, {"row": row(id=arguments["id"] or "w"), "adopted": False})]
-        case "deregister":
-            return [(number, 0, {"row": row()})]
-        case _:
-            return []
-
-
-def in_thread(*steps: Callable[[], object]) -> threading.Thread:
-    """Do some steps in another thread, and return it."""
-
-    def run() -> None:
-        for step in steps:
-            step()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
-
-
-def error_of(ask: Callable[[], object]) -> DiscoError:
-    """Return what `ask` raises."""
-    with pytest.raises(DiscoError) as caught:
-        ask()
-    return caught.value
-
+from tests.client.specimens import row
+from tests.client.stub import SHORT, Reply, Stub, error_of, friendly, in_thread, silent
 
 # -- queries ---------------------------------------------------------------------------------------
 
@@ -271,150 +221,6 @@ def test_there_is_no_thread_before_the_first_registration(path: str) -> None:
         disco.register("web")
         assert threading.active_count() == before + 1
     assert "discoagent-keeper" not in [thread.name for thread in threading.enumerate()]
-
-
-# -- watches ---------------------------------------------------------------------------------------
-
-
-def test_a_watch_ends_when_another_thread_closes_it(path: str) -> None:
-    with Stub(path, friendly), Disco(path) as disco:
-        watch = disco.watch()
-        synced = threading.Event()
-
-        closer = in_thread(synced.wait, watch.close)
-        kinds = []
-        for event in watch:
-            kinds.append(event.kind)
-            if event.kind == "synced":
-                synced.set()
-        closer.join()
-
-        assert kinds == ["added", "synced"]
-        assert watch.closed
-        assert watch.poll(0) is None
-
-
-def test_a_watch_that_waits_for_its_agent_ends_when_it_is_closed(path: str) -> None:
-    away = threading.Event()
-    links = []
-
-    def on_link(up: bool) -> None:
-        links.append(up)
-        away.set()
-
-    with Stub(path, friendly) as stub, Disco(path) as disco:
-        watch = disco.watch(on_link=on_link)
-        assert [next(watch).kind, next(watch).kind] == ["added", "synced"]
-        stub.stop()
-        closer = in_thread(away.wait, disco.close)
-
-        assert list(watch) == []
-        closer.join()
-        assert links == [False]
-
-
-def test_a_watch_goes_on_with_the_next_agent_and_says_so(path: str) -> None:
-    links: list[bool] = []
-    with Disco(path) as disco:
-        with Stub(path, friendly):
-            watch = disco.watch(on_link=links.append)
-            assert [next(watch).kind, next(watch).kind] == ["added", "synced"]
-        assert watch.poll(SHORT) is None
-        with Stub(path, friendly) as second:
-            waiter = in_thread(lambda: second.wait_for("watch"), watch.close)
-            assert list(watch) == []
-            waiter.join()
-
-    assert links == [False, True]
-
-
-def test_closing_the_client_ends_its_watches(path: str) -> None:
-    with Stub(path, friendly):
-        disco = Disco(path)
-        watch = disco.watch()
-        assert next(watch).kind == "added"
-        disco.close()
-
-        assert list(watch) == []
-
-
-def test_a_watch_that_is_let_go_leaves_nothing_behind(path: str) -> None:
-    with Stub(path, friendly) as stub, Disco(path) as disco:
-        for event in disco.watch():
-            assert event.kind == "added"
-            break
-        del event
-        stub.wait_for("cancel")
-
-        assert list(disco._watches) == []
-
-
-def test_a_watchs_own_time_is_over(path: str) -> None:
-    with Stub(path, friendly), Disco(path) as disco:
-        watch = disco.watch(timeout=SHORT)
-        assert [next(watch).kind, next(watch).kind] == ["added", "synced"]
-
-        with pytest.raises(TimeoutExpired, match=str(SHORT)):
-            next(watch)
-        assert not watch.closed
-        assert watch.poll(5) is None
-
-
-def test_a_watch_of_nobody_is_told_at_once(path: str) -> None:
-    with Disco(path, timeout=60) as disco, pytest.raises(AgentUnavailable, match=path):
-        disco.watch()
-
-
-def test_a_watch_of_somebody_silent_is_a_timeout(path: str) -> None:
-    with (
-        Stub(path, silent),
-        Disco(path, timeout=SHORT) as disco,
-        pytest.raises(TimeoutExpired),
-    ):
-        disco.watch()
-
-
-@pytest.mark.parametrize("batch", [5, [[1]], [["added", 1, ["web"], None]]])
-def test_nonsense_ends_a_watch_with_an_error_of_the_protocol(path: str, batch: Any) -> None:
-    def handler(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
-        if operation == "watch":
-            return [(number, 2, batch)]
-        return friendly(operation, number, arguments)
-
-    with Stub(path, handler), Disco(path) as disco:
-        watch = disco.watch()
-        with pytest.raises(DiscoError, match="local protocol"):
-            next(watch)
-
-        assert watch.closed
-
-
-def test_a_watch_that_is_refused_raises_the_refusal(path: str) -> None:
-    def handler(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
-        if operation == "watch":
-            body = {"code": 2, "kind": "invalid", "message": "services: bad", "field": "services"}
-            return [(number, 1, body)]
-        return friendly(operation, number, arguments)
-
-    with Stub(path, handler), Disco(path) as disco, pytest.raises(InvalidRequest, match="bad"):
-        next(disco.watch("!"))
-
-
-def test_a_watch_gives_room_as_its_events_are_consumed(path: str) -> None:
-    def handler(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
-        if operation != "watch":
-            return friendly(operation, number, arguments)
-        batches: list[Any] = [[added(row(id=str(n)))] for n in range(16)]
-        return [(number, 2, batch) for batch in [*batches, []]]
-
-    with Stub(path, handler) as stub, Disco(path) as disco, disco.watch() as watch:
-        for _ in range(16):
-            assert "more" not in [operation for operation, _ in stub.seen][:-2]
-            assert next(watch).kind == "added"
-        assert watch.poll(SHORT) is None
-        stub.wait_for("more", 2)
-        rooms = [arguments["batches"] for operation, arguments in stub.seen if operation == "more"]
-        assert rooms == [8, 8]
 
 
 # -- processes -------------------------------------------------------------------------------------
