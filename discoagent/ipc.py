@@ -24,6 +24,7 @@ REQUESTS_PER_TURN = 512  # then the loop looks at everything else first
 ANSWERS_TOGETHER = 64
 ANSWERS_QUEUED_MAX = 1_000  # per connection in libzmq; what is over waits in our own queue
 LAST_WORDS_MS = 200
+HANDSHAKE_MS = 5_000  # who connects and says nothing is cut off
 
 _log = logging.getLogger("discoagent")
 
@@ -124,6 +125,7 @@ class LocalSocket:
             (zmq.SNDHWM, ANSWERS_QUEUED_MAX),
             (zmq.RCVHWM, ANSWERS_QUEUED_MAX),
             (zmq.BACKLOG, 1024),
+            (zmq.HANDSHAKE_IVL, HANDSHAKE_MS),
         ):
             self._router.setsockopt(option, value)
         former = os.umask(0o177)  # nobody else may connect before mode and group are set
