@@ -74,5 +74,13 @@ class TimeoutExpired(DiscoError):
 
 BY_CODE: dict[int, type[DiscoError]] = {
     kind.code: kind
-    for kind in (DiscoError, InvalidRequest, AgentUnavailable, Refused, Conflict, NoInstance, TimeoutExpired)
+    for kind in (
+        DiscoError,
+        InvalidRequest,
+        AgentUnavailable,
+        Refused,
+        Conflict,
+        NoInstance,
+        TimeoutExpired,
+    )
 }
