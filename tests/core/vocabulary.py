@@ -1,0 +1,81 @@
+"""Short words for the core's tests: entries, causes, records, chains made of steps."""
+
+from collections.abc import Iterable
+
+from discoagent.core.chain import Chain
+from discoagent.core.effects import Emit, Event, EventKind
+from discoagent.core.entry import Cause, Entry, Kind, MemberRecord, ReplicaId
+from discoagent.core.membership import member_entry
+
+OWNER = b"owner-01" + b" and more"
+OTHER_OWNER = b"owner-02" + b" and more"
+
+A, B, C, D = (ReplicaId(node, 1) for node in "abcd")
+
+REGISTERED = Cause("registered", b"", 1)
+UPDATED = Cause("updated", b"", 2)
+DEREGISTERED = Cause("deregistered", b"", 3)
+EXITED = Cause("exit:SIGKILL", b"", 4)
+LEFT = Cause("node-left", b"", 5)
+
+
+def entry(
+    instance: str = "1", body: bytes = b"v1", *, name: str = "web", owner: bytes = OWNER
+) -> Entry:
+    """Return a version of a service's instance."""
+    return Entry(Kind.SERVICE, name, instance, owner, body)
+
+
+def record(endpoint: str = "a:1", *, settled: bool = True, boot: str = "") -> MemberRecord:
+    """Return what a node says of itself."""
+    return MemberRecord(endpoint, "0", settled=settled, boot=boot)
+
+
+def member(*, settled: bool = True, boot: str = "") -> Entry:
+    """Return the entry of a node's record."""
+    return member_entry(record(settled=settled, boot=boot))
+
+
+Step = tuple[Entry, Cause]  # a registration or an update; a withdrawal where the body is b""
+
+
+def step(chain: Chain, each: Step) -> None:
+    """Let a chain's owner make a step, if it is one."""
+    what, why = each
+    if what.body == b"":
+        chain.withdraw(what.key, why)
+    else:
+        chain.put(what, why)
+
+
+def chain_of(*steps: Step, replica: ReplicaId = A, flush_after: Iterable[int] = ()) -> Chain:
+    """Return a chain of those steps; its owner pushed after those clocks."""
+    chain, flushes = Chain(replica), set(flush_after)
+    for each in steps:
+        step(chain, each)
+        if chain.clock in flushes:
+            chain.deltas_after(0)
+    return chain
+
+
+State = tuple[int, int, dict[int, Entry]]
+
+
+def state(chain: Chain) -> State:
+    """Return all of a chain that has to agree between replicas."""
+    return chain.clock, chain.hash, dict(chain.live())
+
+
+def added(node: str, what: Entry, why: Cause = REGISTERED) -> Emit:
+    """Return the effect that tells of a new entry."""
+    return Emit(Event(EventKind.ADDED, node, what, None, why))
+
+
+def updated(node: str, what: Entry, before: Entry, why: Cause = UPDATED) -> Emit:
+    """Return the effect that tells of an entry's new version."""
+    return Emit(Event(EventKind.UPDATED, node, what, before, why))
+
+
+def removed(node: str, before: Entry, why: Cause = DEREGISTERED) -> Emit:
+    """Return the effect that tells of an entry that is gone."""
+    return Emit(Event(EventKind.REMOVED, node, None, before, why))
