@@ -234,7 +234,7 @@ class Disco:
         """Register many at once, with a window of requests under way; results come in their order.
 
         In place of each that was refused stands its error. If the agent goes away or falls silent,
-        that error stands for all that it did not answer; raised if that was from the first on.
+        that error stands for all that it did not answer; it is raised if that is the first one.
         """
         return self._register(specs, hold=hold)
 
@@ -328,30 +328,23 @@ class Disco:
         specs = list(specs)
         results: Registered = []
         made: list[Held] = []
-        path = ""
-        try:
-            with self._pool.connection() as connection:
-                path = connection.path
-                asked = time.monotonic()
-                said_to = connection.greeting(self.timeout).incarnation
-                for spec, outcome in zip(
-                    specs, connection.exchange(map(_call, specs), self.timeout), strict=True
-                ):
-                    if outcome.error is not None:
-                        results.append(outcome.error)
-                    else:
-                        made.append(Held(spec, outcome.value, said_to, asked))
-                        results.append(Registration(self, made[-1]))
-        except (AgentUnavailable, TimeoutExpired) as error:
-            if not results:
-                raise
-            results += [error] * (len(specs) - len(results))
-        finally:
+        with self._pool.connection() as connection:
+            asked = time.monotonic()
+            said_to = connection.greeting(self.timeout).incarnation
+            outcomes = connection.exchange(map(_call, specs), self.timeout)
+            for spec, outcome in zip(specs, outcomes, strict=True):
+                if outcome.error is not None:
+                    results.append(outcome.error)
+                else:
+                    made.append(Held(spec, outcome.value, said_to, asked))
+                    results.append(Registration(self, made[-1]))
             if hold and made:
-                self._keeper.hold(path, made)
+                self._keeper.hold(connection.path, made)
             else:
                 for held in made:
-                    succeed(path, held)
+                    succeed(connection.path, held)
+        if results and results[0] is connection.broken:
+            raise results[0]
         return results
 
     def _note(self, row: Row) -> None:

@@ -63,6 +63,7 @@ class Connection:
     def __init__(self, path: str) -> None:
         self.path = path
         self.session = Session()
+        self.broken: DiscoError | None = None
         self._greeting: Greeting | None = None
         self._socket = _context().socket(zmq.DEALER)
         self._socket.set(zmq.LINGER, LINGER_MS)
@@ -93,10 +94,16 @@ class Connection:
         return bool(self._poller.poll(None if seconds is None else ceil(max(seconds, 0) * 1000)))
 
     def send(self, frame: bytes) -> None:
-        """Send one frame; DiscoError if the agent has not taken the last ten thousand."""
+        """Send one frame.
+
+        Raises AgentUnavailable if the connection is over, TimeoutExpired if the agent has not
+        taken the last ten thousand.
+        """
         try:
             self._socket.send(frame, zmq.DONTWAIT)
         except zmq.Again:
+            if self.lost:
+                raise self.gone() from None
             raise TimeoutExpired(f"the agent on {self.path} takes no more requests") from None
 
     def receive(self) -> Answer | None:
@@ -114,62 +121,74 @@ class Connection:
     ) -> Iterator[Outcome]:
         """Ask with a window of requests under way; yield what became of each, in order.
 
-        An error among the calls is its own outcome.
-
-        `timeout`: seconds without any answer. When it is over, or the connection is lost,
-        TimeoutExpired or AgentUnavailable is raised in place of the next outcome: the rest has
-        none, and the connection is of no use.
+        An error among the calls is its own outcome. `timeout`: seconds without any answer. When it
+        is over, or the connection is lost, or nonsense comes, that error (`broken`) is the outcome
+        of whatever was not answered, and the connection is of no more use.
         """
         waiting: deque[int | Outcome] = deque()
         finished: dict[int, Outcome] = {}
         source = iter(asked)
         exhausted = False
-        while True:
+        while waiting or not exhausted:
             while not exhausted and len(waiting) < WINDOW:
                 call = next(source, None)
                 if call is None:
                     exhausted = True
                 else:
                     waiting.append(self._ask(call))
-            if not waiting:
-                return
-            head = waiting[0]
-            if isinstance(head, Outcome):
-                yield head
-            elif head in finished:
-                yield finished.pop(head)
-            else:
-                self._collect(finished, timeout)
-                continue
-            waiting.popleft()
+            while waiting:
+                head = waiting[0]
+                outcome = head if isinstance(head, Outcome) else finished.pop(head, None)
+                if outcome is None:
+                    break
+                waiting.popleft()
+                yield outcome
+            if waiting:
+                self._collect(waiting, finished, timeout)
 
     def _ask(self, call: Call[Any] | DiscoError) -> int | Outcome:
         """Send a request; an error that this side finds is its outcome at once."""
-        if isinstance(call, DiscoError):
-            return Outcome(error=call)
+        if isinstance(call, DiscoError) or self.broken is not None:
+            return Outcome(error=call if isinstance(call, DiscoError) else self.broken)
         try:
             number, frame = self.session.ask(call)
         except DiscoError as error:
             return Outcome(error=error)
-        self.send(frame)
+        try:
+            self.send(frame)
+        except DiscoError as error:
+            self.broken = error
         return number
 
-    def _collect(self, finished: dict[int, Outcome], timeout: float) -> None:
-        """Take in every answer that is there; wait for at least one."""
+    def _collect(
+        self, waiting: deque[int | Outcome], finished: dict[int, Outcome], timeout: float
+    ) -> None:
+        """Take in every answer that is there, at least one; once broken, end what waits."""
+        try:
+            answer: Answer | None = self.next_answer(timeout)
+            while answer is not None:
+                finished[answer.number] = _outcome(answer)
+                answer = self.receive()
+        except DiscoError as error:
+            self.broken = self.broken or error
+            for number in waiting:
+                if not isinstance(number, Outcome):
+                    finished.setdefault(number, Outcome(error=self.broken))
+
+    def next_answer(self, timeout: float) -> Answer:
+        """Wait for an answer. Raises AgentUnavailable, TimeoutExpired, DiscoError for nonsense."""
         deadline = time.monotonic() + timeout
-        while (answer := self.receive()) is None:
-            if self.lost:
-                # The last answers may have come between the look at the socket and this one.
-                if (answer := self.receive()) is None:
-                    raise self.gone()
-                break
+        while True:
+            over = self.lost  # looked at first: what came before the end is still taken
+            answer = self.receive()
+            if answer is not None:
+                return answer
+            if over:
+                raise self.gone()
             if not self.wait(deadline - time.monotonic()):
                 raise TimeoutExpired(
                     f"the agent on {self.path} did not answer within {timeout:g} s"
                 )
-        while answer is not None:
-            finished[answer.number] = _outcome(answer)
-            answer = self.receive()
 
     def ask(self, call: Call[Any], timeout: float) -> Outcome:
         """Ask one thing and wait at most `timeout` seconds for what becomes of it."""

@@ -157,6 +157,8 @@ class Keeper:
         left = list(reversed(errands))
         try:
             for outcome in connection.exchange((errand.call for errand in errands), self._timeout):
+                if connection.broken is not None and outcome.error is connection.broken:
+                    raise connection.broken
                 errand = left.pop()
                 with self._state:
                     self._holdings.done(errand, outcome.value, outcome.error, incarnation, asked)

@@ -58,7 +58,7 @@ class Pool:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """Lend a connection. One in which anything was raised is not used again."""
+        """Lend a connection. Broken then, or left by an exception, it is not used again."""
         self.check()
         connection = self._take()
         try:
@@ -66,7 +66,10 @@ class Pool:
         except BaseException:
             connection.close()
             raise
-        self._give(connection)
+        if connection.broken is not None:
+            connection.close()
+        else:
+            self._give(connection)
 
     def close(self) -> None:
         """Close what is idle; what is lent is closed when it comes back."""

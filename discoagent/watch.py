@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -12,7 +13,7 @@ from discoagent import calls
 from discoagent.api import WATCH_CREDIT, Status
 from discoagent.bell import Bell
 from discoagent.connection import Connection, dial
-from discoagent.errors import DiscoError, TimeoutExpired
+from discoagent.errors import AgentUnavailable, DiscoError, TimeoutExpired
 from discoagent.instance import Event
 from discoagent.keeper import RETRY_SECONDS
 from discoagent.pool import forked
@@ -60,10 +61,9 @@ class Watch(Iterator[Event]):
         self._tries = 0
         self._incarnation: int | None = None
         self._away = False
+        self._began = False  # from then on it outlives its agent
         try:
-            self._open()
-            while self._watch is None:
-                self._step(None)
+            self._begin()
         except BaseException:
             self.close()
             raise
@@ -149,13 +149,18 @@ class Watch(Iterator[Event]):
         if connection is None:
             self._reopen(deadline)
             return
-        self._make_room(connection)
+        try:
+            self._converse(connection, deadline)
+        except AgentUnavailable:
+            self._lose()
+
+    def _converse(self, connection: Connection, deadline: float | None) -> None:
+        """Take in one answer, or wait. Raises AgentUnavailable if the agent went away."""
         answer = connection.receive()
         if answer is None and connection.lost:
             answer = connection.receive()  # it may have come between the two looks
             if answer is None:
-                self._lose()
-                return
+                raise connection.gone()
         now = time.monotonic()
         if answer is not None:
             self._take(connection, answer, now)
@@ -164,6 +169,7 @@ class Watch(Iterator[Event]):
         else:
             self._ready.extend(self._view.expire(now))
             if not self._ready:
+                self._make_room(connection)
                 connection.wait(self._pause(deadline, now))
 
     def _pause(self, deadline: float | None, now: float) -> float | None:
@@ -186,14 +192,15 @@ class Watch(Iterator[Event]):
             self._consumed = self._tries = 0
             self._tell_link(up=True)
         elif answer.number == self._watch:
-            self._take_batch(answer, now)
+            self._take_batch(connection, answer, now)
 
-    def _take_batch(self, answer: Answer, now: float) -> None:
+    def _take_batch(self, connection: Connection, answer: Answer, now: float) -> None:
         if answer.status is Status.ERROR:
             answer.result()
         elif answer.status is Status.DONE:
-            self._lose()  # nobody cancelled it: the agent is about to go
+            raise connection.gone()  # nobody cancelled it: the agent is about to go
         else:
+            self._make_room(connection)
             batch = answer.bodies[0]
             self._consumed += 1 if batch else 0
             self._ready.extend(self._view.receive(batch, now))
@@ -205,6 +212,13 @@ class Watch(Iterator[Event]):
             self._consumed = 0
 
     # -- the connection ----------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Ask for the first time: the agent must be there, and answer."""
+        self._open()
+        while self._watch is None:
+            self._step(None)
+        self._began = True
 
     def _open(self) -> None:
         connection = self._connection = dial(self._path, self._answer_timeout)
@@ -227,10 +241,9 @@ class Watch(Iterator[Event]):
             self._open()
         except DiscoError:
             self._drop()
-            return
 
     def _unanswered(self) -> None:
-        if self._incarnation is None:
+        if not self._began:
             raise TimeoutExpired(f"the agent did not answer within {self._answer_timeout:g} s")
         self._drop()
 
@@ -238,7 +251,7 @@ class Watch(Iterator[Event]):
         """Go on without the agent, until it is back."""
         lost = self._connection
         self._drop()
-        if self._incarnation is None and lost is not None:
+        if not self._began and lost is not None:
             raise lost.gone()
         self._tell_link(up=False)
 
@@ -255,5 +268,6 @@ class Watch(Iterator[Event]):
         if connection is None:
             return
         if cancel and watch is not None and not connection.lost:
-            connection.send(connection.session.tell(calls.cancel(watch)))
+            with suppress(DiscoError):
+                connection.send(connection.session.tell(calls.cancel(watch)))
         connection.close()

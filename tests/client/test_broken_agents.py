@@ -200,7 +200,7 @@ def test_what_an_agent_did_not_answer_has_the_reason_in_its_place(path: str) -> 
         assert [type(result) for result in results] == [
             Registration,
             TimeoutExpired,
-            TimeoutExpired,
+            Registration,
         ]
 
 
