@@ -248,14 +248,21 @@ class Monitor:
         """`on_event` is called with each event of the mask `events`."""
         address = f"inproc://monitor-{next(_monitors)}"
         socket.monitor(address, events)
+        self._socket = socket
         self._on_event = on_event
         self._pair = context.socket(zmq.PAIR)
         self._pair.set(zmq.LINGER, 0)
+        self._pair.set(zmq.RCVHWM, 0)  # the I/O thread itself would wait at a full queue
         self._pair.connect(address)
         self._drain = Drain(self._pair, self._take)
 
     def close(self) -> None:
-        """Stop; the monitored socket stops telling when it is closed."""
+        """Stop; before the monitored socket is closed.
+
+        The telling ends first: the I/O thread, and with it every connection, would wait for ever
+        to tell an event to a reader that is gone.
+        """
+        self._socket.disable_monitor()
         self._drain.close()
         self._pair.close()
 
