@@ -27,7 +27,7 @@ from discoagent.core.messages import (
     RefusalKind,
     Welcome,
 )
-from discoagent.core.telling import acquaintances
+from discoagent.core.telling import acquaintances, later_life
 
 WIRE = (1, 1)
 GREETING_TIMEOUT = 2.0  # a Hello without an answer is said again
@@ -100,14 +100,13 @@ class Greeter:
         """Answer a Hello; the peer is None if it was refused, or was our own."""
         members = self._members
         if sender == members.id:
-            self._own.add(hello.endpoint)
-            return None, []
+            return None, self._met_ourselves(hello.number)
         refusal = self._refusal(hello, sender, now)
         if refusal is not None:
             return None, [Answer(sender, refusal), *self._note(hello, sender, refusal, now)]
-        known = members.peers.get(sender.node)
-        if known is not None and sender.incarnation < known.replica.incarnation:
+        if sender.incarnation < members.latest(sender.node):
             return None, [Answer(sender, self._welcome(hello, sender, now))]
+        known = members.peers.get(sender.node)
         effects: list[Effect] = []
         if known is not None and known.replica == sender:
             effects += self._met(known, hello.endpoint, now)
@@ -118,6 +117,14 @@ class Greeter:
             return None, effects
         peer.welcomed = True
         return peer, [*effects, Answer(sender, self._welcome(hello, sender, now))]
+
+    def _met_ourselves(self, number: int) -> list[Effect]:
+        """Our own Hello came: the endpoint that it was said to is another address of ours."""
+        asked = self.answered(number)
+        if asked is None:
+            return []
+        self._own.add(asked.whom)
+        return [Disconnect(asked.whom)]
 
     def _note(self, hello: Hello, sender: ReplicaId, refusal: Refusal, now: float) -> list[Effect]:
         """Say once a minute that somebody is refused, however often it tries."""
@@ -138,7 +145,7 @@ class Greeter:
 
     def _welcome(self, hello: Hello, sender: ReplicaId, now: float) -> Welcome:
         members = self._members
-        told = acquaintances(members, sender, now)
+        told = acquaintances(members, sender, now) + later_life(members, sender, hello.endpoint)
         clock = members.own.clock
         return Welcome(hello.number, members.cluster, members.endpoint, WIRE, (), clock, told)
 
@@ -213,6 +220,8 @@ class Greeter:
         ]
         if self._members.peer_at(endpoint) is None:
             effects.append(Disconnect(endpoint))
+        else:
+            self._said[endpoint] = asked._replace(number=0)  # the next one waits its time
         known = any(peer.state in PRESENT for peer in self._members.peers.values())
         if kind is RefusalKind.NAME and not known:
             effects.append(Namesake(text))

@@ -132,6 +132,14 @@ class Membership:
         """Return the peer that is reached there."""
         return next((peer for peer in self.peers.values() if peer.endpoint == endpoint), None)
 
+    def latest(self, node: str) -> int:
+        """Return the highest incarnation of that name we ever heard of, buried ones too."""
+        peer, grave = self.peers.get(node), self.graves.get(node)
+        return max(
+            peer.replica.incarnation if peer is not None else 0,
+            grave.incarnation if grave is not None else 0,
+        )
+
     # ---- learning
 
     def learn(

@@ -117,9 +117,7 @@ class Presence:
             if before is None and (before := node.take_held(entry.key)) is not None:
                 steps += _resumed(node, dot, entry, before, cause)
             else:
-                steps += _changed(
-                    node, dot, entry, before, cause=cause or UNKNOWN, taken=taken
-                )
+                steps += _changed(node, dot, entry, before, cause=cause or UNKNOWN, taken=taken)
         for entry, taken in gone.values():
             self._recount(node, (entry.kind, entry.name))
             event = Event(EventKind.REMOVED, node.name, None, entry, taken.cause, taken.clock)

@@ -42,6 +42,19 @@ def acquaintances(members: Membership, asker: ReplicaId, now: float) -> tuple[Ac
     )
 
 
+def later_life(members: Membership, asker: ReplicaId, endpoint: str) -> tuple[Acquaintance, ...]:
+    """Return a later life of the asker's name that is not present: down, left or forgotten.
+
+    The asker's clock was set back, and it has to take a higher incarnation. It is told so as of
+    somebody that nobody hears, at its own endpoint.
+    """
+    peer, latest = members.peers.get(asker.node), members.latest(asker.node)
+    if latest <= asker.incarnation or (peer is not None and peer.state in PRESENT):
+        return ()
+    later = ReplicaId(asker.node, latest)
+    return (Acquaintance(later, endpoint, 0, Standing.SUSPECT, _milliseconds(AGE_MAX)),)
+
+
 def acquaintance(members: Membership, node: str, now: float) -> Acquaintance | None:
     """Return how we see one present node."""
     peer = members.peers.get(node)

@@ -51,10 +51,12 @@ def step(chain: Chain, each: Step) -> None:
 def chain_of(*steps: Step, replica: ReplicaId = A, flush_after: Iterable[int] = ()) -> Chain:
     """Return a chain of those steps; its owner pushed after those clocks."""
     chain, flushes = Chain(replica), set(flush_after)
+    pushed = 0
     for each in steps:
         step(chain, each)
-        if chain.clock in flushes:
-            chain.deltas_after(0)
+        if chain.clock in flushes and chain.clock > pushed:
+            chain.deltas_after(pushed)
+            pushed = chain.clock
     return chain
 
 
