@@ -3,7 +3,7 @@
     with Cluster(3) as cluster:
         cluster.start()                    # an agent on each host; each knows every other
         cluster.start_apps("web")          # on each host one that registers web/web-80@hN
-        cluster[3].lose_power()
+        cluster.lose_power(3)
         cluster[1].app.wait_for("removed", "web/web-80@h3")
 
 The agents run with the defaults but for what the cluster is told, and find each other by host 1.
@@ -14,7 +14,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -64,11 +64,18 @@ class App(Running):
         present = kinds.index("synced") + 1 if "synced" in kinds else len(kinds)
         return [change for change in self._events[present:] if change.seen >= since]
 
-    @property
-    def knows_the_present(self) -> bool:
-        """Has it seen all that there was when it began?"""
+    def shown(self) -> set[str] | None:
+        """Replay the events: return the names of what is there; None until it knows the present."""
         self.changes()
-        return any(change.kind == "synced" for change in self._events)
+        names: set[str] = set()
+        synced = False
+        for change in self._events:
+            synced = synced or change.kind == "synced"
+            if change.kind == "removed":
+                names.discard(change.name)
+            elif change.name:
+                names.add(change.name)
+        return names if synced else None
 
     def wait_for(
         self, kind: str, name: str, since: float = 0.0, within: float = DEADLINE
@@ -154,10 +161,10 @@ class Host:
         """Let the agent go on."""
         self.agent.signal(signal.SIGCONT)
 
-    def lose_power(self) -> None:
-        """End the whole host without a word to anybody."""
-        self._lab.isolate(self.number)
-        self.kill_agent()
+    def kill_everything(self) -> None:
+        """Kill whatever runs on this host."""
+        if self._agent is not None:
+            self.kill_agent()
         if self._app is not None:
             self._bury(self._app)
             self._app = None
@@ -287,10 +294,11 @@ class Cluster:
         """Start an application on every host; wait until each sees the services of all."""
         for host in self.hosts:
             host.start_app(*services)
-        self.wait_until_listed(names(self.hosts, services))
+        wanted = names(self.hosts, services)
+        self.wait_until_listed(wanted)
         until(
-            lambda: all(host.app.knows_the_present for host in self.hosts),
-            "every application to know the present",
+            lambda: all(host.app.shown() == wanted for host in self.hosts),
+            "every application to see every service",
         )
 
     def wait_until_listed(self, wanted: set[str], within: float = DEADLINE) -> None:
@@ -302,6 +310,14 @@ class Cluster:
             within,
         )
 
+    # -- dying -------------------------------------------------------------------------------------
+
+    def lose_power(self, *numbers: int) -> None:
+        """End these hosts at once, without a word to anybody."""
+        self.lab.isolate(*numbers)
+        for number in numbers:
+            self[number].kill_everything()
+
     # -- looking -----------------------------------------------------------------------------------
 
     def changes(self, since: float) -> dict[str, list[Change]]:
@@ -312,6 +328,23 @@ class Cluster:
     def changes_within(self, seconds: float, since: float) -> dict[str, list[Change]]:
         """Look so long for anything that an application sees, but no longer than to the first."""
         return watched(lambda: self.changes(since), seconds)
+
+
+@contextlib.contextmanager
+def running(size: int, *flags: str) -> Iterator[Cluster]:
+    """Yield hosts that know each other, with an application on each that registers `web`."""
+    with Cluster(size, *flags) as cluster:
+        cluster.start()
+        cluster.start_apps("web")
+        yield cluster
+
+
+def told(changes: Mapping[str, Sequence[Change]]) -> dict[str, list[tuple[str, str, str | None]]]:
+    """Return what was seen on each host, without the times."""
+    return {
+        node: [(change.kind, change.name, change.cause) for change in seen]
+        for node, seen in changes.items()
+    }
 
 
 def names(hosts: Iterable[Host], services: Iterable[str]) -> set[str]:

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.lab.hosts import Change, Cluster, names, now
+from tests.lab.hosts import Cluster, names, now, running, told
 from tests.lab.waiting import until
 
 pytestmark = pytest.mark.lab
@@ -13,14 +13,6 @@ pytestmark = pytest.mark.lab
 GRACE = 5.0  # seconds; the default of 15 only takes longer
 SHORT_GRACE = ("--set", f"timing.restart_grace={GRACE:g}s")
 SLACK = 1.0  # seconds that may go by beyond a promised time
-
-
-def told(changes: dict[str, list[Change]]) -> dict[str, list[tuple[str, str, str | None]]]:
-    """Return what was seen on each host, without the times."""
-    return {
-        node: [(change.kind, change.name, change.cause) for change in seen]
-        for node, seen in changes.items()
-    }
 
 
 def test_a_clean_leave() -> None:
@@ -40,9 +32,7 @@ def test_a_clean_leave() -> None:
 
 def test_an_application_is_killed() -> None:
     """Its entries are gone on every host, with a cause; the other host's stay."""
-    with Cluster(3) as cluster:
-        cluster.start()
-        cluster.start_apps("web")
+    with running(3) as cluster:
         begin = now()
         cluster[2].app.signal(signal.SIGKILL)
 
@@ -54,9 +44,7 @@ def test_an_application_is_killed() -> None:
 @pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
 def test_a_restart_is_no_event(kill: bool) -> None:
     """The agent ends and starts again: nobody sees anything happen to services that lived on."""
-    with Cluster(3) as cluster:
-        cluster.start()
-        cluster.start_apps("web")
+    with running(3) as cluster:
         before = cluster[1].view()
         begin = now()
         if kill:
@@ -73,9 +61,7 @@ def test_a_restart_is_no_event(kill: bool) -> None:
 
 def test_a_restart_shows_what_ended_meanwhile() -> None:
     """What lived on is silent; what ended while the agent was away is removed, and only that."""
-    with Cluster(3) as cluster:
-        cluster.start()
-        cluster.start_apps("web")
+    with running(3) as cluster:
         begin = now()
         cluster[3].kill_agent()
         cluster[3].app.signal(signal.SIGKILL)
@@ -88,9 +74,7 @@ def test_a_restart_shows_what_ended_meanwhile() -> None:
 
 def test_a_stopped_agent_s_entries_are_held() -> None:
     """They stay for `restart_grace`, shown as restarting, and leave then, not before."""
-    with Cluster(3, *SHORT_GRACE) as cluster:
-        cluster.start()
-        cluster.start_apps("web")
+    with running(3, *SHORT_GRACE) as cluster:
         begin = now()
         assert cluster[3].stop_agent() == 0
         until(lambda: cluster[1].states()["h3"] == "restarting", "h3 to be restarting")
@@ -104,9 +88,7 @@ def test_a_stopped_agent_s_entries_are_held() -> None:
 
 def test_a_killed_agent_s_entries_leave() -> None:
     """Without a farewell, too, they leave after `restart_grace`."""
-    with Cluster(3, *SHORT_GRACE) as cluster:
-        cluster.start()
-        cluster.start_apps("web")
+    with running(3, *SHORT_GRACE) as cluster:
         begin = now()
         cluster[3].kill_agent()
 
@@ -117,9 +99,7 @@ def test_a_killed_agent_s_entries_leave() -> None:
 
 def test_all_agents_start_again() -> None:
     """All are killed at once and come back: the services that lived on are one view again."""
-    with Cluster(5) as cluster:
-        cluster.start()
-        cluster.start_apps("web")
+    with running(5) as cluster:
         before = cluster[1].view()
         for host in cluster.hosts:
             host.kill_agent()
