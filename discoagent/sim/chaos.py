@@ -1,0 +1,169 @@
+"""Random worlds: a seed draws how bad the world is, then what happens in it; peace must bring agreement.
+
+Safety is checked after every step of the trouble, liveness once it ends, then silence. The same seed
+always gives the same world, in any process.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from discoagent.core.entry import CauseWord, Key, Kind
+from discoagent.sim.failure import CheckFailed
+from discoagent.sim.profile import Profile
+from discoagent.sim.world import Restore, World
+
+SERVICES = ("web", "db", "api")
+INSTANCES = 4
+ENDINGS = (CauseWord.DEREGISTERED, CauseWord.LEASE_EXPIRED, CauseWord.EXIT, "exit:SIGKILL")
+TAIL_LINES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of one seed: `failure` is None if every check held."""
+
+    seed: int
+    profile: Profile
+    failure: CheckFailed | None
+    digest: str
+    steps: int
+    virtual_seconds: float
+    agreement: float
+    events: int
+    sent: dict[str, int]
+    wall_seconds: float
+    tail: list[str]
+
+
+class Chaos:
+    """Lets things happen to a world, at the rates of its profile."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._luck = world.random
+        self._over = False
+        self._rates: tuple[tuple[float, Callable[[], None]], ...] = (
+            (world.profile.writes, self._write),
+            (world.profile.cuts, self._cut),
+            (world.profile.crashes, self._crash),
+            (world.profile.pauses, self._pause),
+        )
+
+    def run(self) -> None:
+        """Start everybody, let it happen for as long as the profile says."""
+        world, luck = self._world, self._luck
+        for number in range(world.profile.nodes):
+            world.start(chr(ord("a") + number))
+            world.run(luck.choice((0.0, 0.0, 0.3, 3.0)))
+        end = world.now + world.profile.seconds
+        total = sum(rate for rate, _ in self._rates)
+        while world.now < end:
+            world.run(min(luck.expovariate(total), end - world.now))
+            point = luck.uniform(0, total)
+            for rate, happen in self._rates:
+                point -= rate
+                if point <= 0:
+                    happen()
+                    break
+        self._over = True  # who is away by now stays away
+
+    def _running(self) -> list[str]:
+        return [name for name, host in sorted(self._world.hosts.items()) if host.running]
+
+    def _some_key(self, node: str) -> Key | None:
+        return self._luck.choice(list(self._world.hosts[node].services) or [None])
+
+    def _write(self) -> None:
+        running = self._running()
+        if not running:
+            return
+        world, luck = self._world, self._luck
+        node = luck.choice(running)
+        if world.hosts[node].paused:
+            return
+        for _ in range(luck.choice((1, 1, 1, 3, 8))):
+            key = self._some_key(node)
+            what = luck.random()
+            if key is None or what < 0.4:
+                kind = Kind.PRESENCE if luck.random() < 0.2 else Kind.SERVICE
+                name = f"i{luck.randrange(INSTANCES)}"
+                world.register(node, luck.choice(SERVICES), name, kind=kind)
+            elif what < 0.7:
+                world.update(node, key[1], key[2], kind=key[0])
+            else:
+                world.withdraw(node, key[1], key[2], kind=key[0], cause=luck.choice(ENDINGS))
+
+    def _outage(self) -> float:
+        return self._luck.uniform(0.1, 1) * self._world.profile.outage
+
+    def _cut(self) -> None:
+        world, luck = self._world, self._luck
+        names = sorted(world.hosts)
+        if luck.random() < 0.5:
+            some = set(luck.sample(names, luck.randint(1, len(names) - 1)))
+            world.partition(some, set(names) - some)
+        else:
+            source, target = luck.sample(names, 2)
+            world.cut(source, target)
+            if luck.random() < 0.5:
+                world.cut(target, source)
+        world.at(self._outage(), world.heal)
+
+    def _crash(self) -> None:
+        running = self._running()
+        if not running:
+            return
+        world, luck = self._world, self._luck
+        name = luck.choice(running)
+        how, restore = luck.random(), luck.choice((Restore.STORE, Restore.STORE, Restore.NOTHING))
+        if how < 0.4:
+            world.crash(name)
+        elif how < 0.7:
+            world.stop(name)
+        elif how < 0.85:
+            world.power_off(name)
+            restore = Restore.REBOOT
+        else:
+            world.leave(name)
+        world.at(self._outage(), lambda: self._start(name, restore))
+        key = self._some_key(name)
+        if key is not None and luck.random() < 0.3:  # it ends while no agent is there
+            world.withdraw(name, key[1], key[2], kind=key[0], cause=CauseWord.EXIT)
+
+    def _start(self, name: str, restore: Restore) -> None:
+        if not self._over and not self._world.hosts[name].running:
+            back = self._luck.choice((0.0, 0.0, 0.0, 5.0))
+            self._world.start(name, restore=restore, clock_back=back)
+
+    def _pause(self) -> None:
+        awake = [name for name in self._running() if not self._world.hosts[name].paused]
+        if awake:
+            self._world.pause(self._luck.choice(awake), self._outage())
+
+
+def run_seed(seed: int, echo: Callable[[str], None] | None = None) -> Report:
+    """Run one seed from chaos to peace."""
+    began = time.perf_counter()
+    world = World(seed, Profile.swarm(seed), echo)
+    failure, agreement = None, 0.0
+    try:
+        Chaos(world).run()
+        agreement = world.settle()
+    except CheckFailed as failed:
+        failure = failed
+    except AssertionError as failed:  # an invariant of the core itself
+        failure = CheckFailed("an assertion of the core", "world", repr(failed))
+    return Report(
+        seed,
+        world.profile,
+        failure,
+        world.trace.digest(),
+        world.trace.steps,
+        world.now,
+        agreement,
+        sum(len(host.observer.events) for host in world.hosts.values()),
+        dict(sorted(world.sent.items())),
+        time.perf_counter() - began,
+        world.trace.tail(TAIL_LINES) if failure is not None else [],
+    )

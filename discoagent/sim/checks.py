@@ -1,0 +1,430 @@
+"""What must hold after every step, one function each. A check that fails raises `CheckFailed` with its name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from discoagent.core import limits
+from discoagent.core.chain import Chain
+from discoagent.core.effects import Effect, Emit, Event, EventKind, NodeState, StateChanged
+from discoagent.core.entry import CauseWord, Entry, Key, Kind, ReplicaId
+from discoagent.core.membership import Membership, Peer
+from discoagent.core.messages import Heartbeat
+from discoagent.core.replica import Replica
+from discoagent.core.timing import TICK
+from discoagent.sim.failure import CheckFailed
+from discoagent.sim.model import Life, by_key, serial_of
+
+if TYPE_CHECKING:
+    from discoagent.sim.host import Host
+    from discoagent.sim.world import World
+
+FULL_EVERY = 40  # steps that changed nothing visible between two full checks
+SLACK = 1.5  # seconds that ticks, jitter and heartbeats on their way may add to a silence
+NODE_CAUSES = (CauseWord.NODE_DOWN, CauseWord.NODE_LEFT, CauseWord.NODE_FORGOTTEN)
+
+
+@dataclass(slots=True)
+class Observer:
+    """What one life of an agent was seen to show, from its effects alone."""
+
+    shown: dict[tuple[str, Key], Entry] = field(default_factory=dict)
+    buried: set[int] = field(default_factory=set)  # registrations that it said have ended
+    peaks: dict[str, tuple[int, int]] = field(default_factory=dict)
+    unsettled_since: dict[str, float] = field(default_factory=dict)
+    heard: dict[ReplicaId, tuple[int, float]] = field(default_factory=dict)
+    checked: dict[str, tuple[object, ...]] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: whose it was, and what came out of it."""
+
+    world: "World"
+    host: "Host"
+    replica: Replica
+    effects: list[Effect]
+
+    @property
+    def observer(self) -> Observer:
+        """Return what this life has shown until now."""
+        return self.host.observer
+
+    @property
+    def members(self) -> Membership:
+        """Return whom the replica knows."""
+        return members_of(self.replica)
+
+    def fail(self, check: Callable[["Step"], None], detail: str) -> CheckFailed:
+        """Return the failure of a check, under its name."""
+        name = check.__name__.replace("_", " ")
+        return CheckFailed(name, str(self.replica.id), detail)
+
+
+def members_of(replica: Replica) -> Membership:
+    """Return whom a replica knows. It tells users less than checks need to see."""
+    return replica._members  # noqa: SLF001
+
+
+class Checks:
+    """Runs the checks on one host; those that walk everything only when something may have changed."""
+
+    def __init__(self, world: "World", host: "Host") -> None:
+        self._world = world
+        self._host = host
+        self._countdown = 0
+
+    def hears(self, heartbeat: Heartbeat) -> None:
+        """Note a sign of life that is about to be handed to the replica."""
+        name = self._world.model.names[heartbeat.node_hash]
+        life = ReplicaId(name, heartbeat.incarnation)
+        observer, replica = self._host.observer, self._host.replica
+        assert replica is not None
+        peer = members_of(replica).peers.get(name)
+        if peer is None or peer.replica != life:
+            return
+        if heartbeat.beat > observer.heard.get(life, (0, 0.0))[0]:
+            observer.heard[life] = heartbeat.beat, self._world.now
+
+    def after(self, replica: Replica, effects: list[Effect]) -> None:
+        """Check one step."""
+        step = Step(self._world, self._host, replica, effects)
+        for check in EACH_STEP:
+            check(step)
+        changed = _changed(step)
+        self._countdown -= 1
+        if changed or self._countdown <= 0:
+            self._countdown = FULL_EVERY
+            for check in WHERE_CHANGED:
+                check(step)
+
+
+def _changed(step: Step) -> bool:
+    """Did any chain, or whatever shows of it, change since the last look?"""
+    checked = step.observer.checked
+    members = step.members
+    changed = len(members.peers) + 1 != len(checked)
+    for name, chain in _chains(members):
+        peer = members.peers.get(name)
+        held = peer.node.held if peer is not None else None
+        now = (
+            chain.replica,
+            chain.clock,
+            chain.hash,
+            len(chain),
+            peer.state if peer is not None else None,
+            sum(len(ids) for ids in held.values()) if held is not None else None,
+        )
+        if checked.get(name) != now:
+            checked[name] = now
+            changed = True
+    if changed:
+        for name in [name for name in checked if name not in members.presence.nodes]:
+            del checked[name]
+    return changed or any(isinstance(effect, Emit) for effect in step.effects)
+
+
+def _chains(members: Membership) -> list[tuple[str, Chain]]:
+    return [(name, node.chain) for name, node in members.presence.nodes.items()]
+
+
+# ---- the state
+
+
+def chains_are_their_owners_history(step: Step) -> None:
+    """The chain held at clock c equals its owner's state at c."""
+    for name, chain in _chains(step.members):
+        life = step.world.model.lives.get(chain.replica)
+        check = chains_are_their_owners_history
+        if life is None:
+            raise step.fail(check, f"{chain.replica} never lived")
+        if chain.clock > life.clock or (chain is step.replica.own and chain.clock != life.clock):
+            raise step.fail(check, f"{chain.replica} at {chain.clock}, its owner at {life.clock}")
+        held, true = dict(chain.live()), life.state_at(chain.clock)
+        if held != true:
+            extra = {dot: held[dot] for dot in held if true.get(dot) != held[dot]}
+            lacking = {dot: true[dot] for dot in true if held.get(dot) != true[dot]}
+            detail = f"{name} at clock {chain.clock} has {extra}, lacks {lacking}"
+            raise step.fail(check, detail)
+
+
+def events_replay_to_what_is_shown(step: Step) -> None:
+    """All events since the life began, replayed, are what it answers now."""
+    shown = {
+        (row.node, row.entry.key): row.entry
+        for kind in (Kind.SERVICE, Kind.PRESENCE)
+        for row in step.replica.lookup(kind)
+    }
+    if shown != step.observer.shown:
+        more = {key: shown[key] for key in shown if step.observer.shown.get(key) != shown[key]}
+        less = {key: entry for key, entry in step.observer.shown.items() if key not in shown}
+        raise step.fail(
+            events_replay_to_what_is_shown, f"shown without an event {more}, not shown {less}"
+        )
+
+
+def clocks_never_fall(step: Step) -> None:
+    """Of what is shown of a node, (incarnation, clock) only grows, over being down and forgotten too."""
+    peaks = step.observer.peaks
+    for name, chain in _chains(step.members):
+        at = (chain.replica.incarnation, chain.clock)
+        if at >= peaks.get(name, (0, 0)):
+            peaks[name] = at
+        elif any(entry.shown for entry in chain):
+            raise step.fail(clocks_never_fall, f"{name} fell from {peaks[name]} to {at}")
+
+
+def held_only_while_unsettled(step: Step) -> None:
+    """Nothing of a former life is shown beside a settled one, nor under a key that the present one had."""
+    for peer in step.members.peers.values():
+        held = peer.node.held
+        if not held:
+            continue
+        chain = peer.node.chain
+        life = step.world.model.lives[chain.replica]
+        if life.settled(chain.clock):
+            raise step.fail(held_only_while_unsettled, f"{chain.replica} is settled, held: {held}")
+        for (kind, name), ids in held.items():
+            for instance in ids:
+                had = life.first_had.get((kind, name, instance))
+                if had is not None and had <= chain.clock:
+                    detail = f"{chain.replica} had {name}/{instance} at {had}, still held"
+                    raise step.fail(held_only_while_unsettled, detail)
+
+
+def invariants_hold(step: Step) -> None:
+    """The replica's own check finds nothing."""
+    step.replica.check()
+
+
+def sizes_are_bounded(step: Step) -> None:
+    """Tails, graves and greetings keep to their limits."""
+    for _, chain in _chains(step.members):
+        if len(chain._tail) > limits.TAIL_MAX:  # noqa: SLF001
+            raise step.fail(sizes_are_bounded, f"{chain.replica}: a tail of {len(chain._tail)}")  # noqa: SLF001
+    if len(step.members.graves) > limits.GRAVES_MAX:
+        raise step.fail(sizes_are_bounded, f"{len(step.members.graves)} graves")
+
+
+def chains_need_no_second_try(step: Step) -> None:
+    """No owner's heartbeat ever found our chain to differ at its clock."""
+    if step.replica.counters["chain-hash"]:
+        raise step.fail(chains_need_no_second_try, "a chain was fetched anew for its hash")
+
+
+# ---- what is told
+
+
+def events_change_something(step: Step) -> None:
+    """Each event follows from what was shown before it; and whatever has ended never comes back."""
+    observer, check = step.observer, events_change_something
+    for effect in step.effects:
+        if not isinstance(effect, Emit):
+            continue
+        event = effect.event
+        entry = event.entry or event.before
+        assert entry is not None
+        place = (event.node, entry.key)
+        if observer.shown.get(place) != event.before:
+            raise step.fail(check, f"{event}, but before it was {observer.shown.get(place)}")
+        if event.entry == event.before:
+            raise step.fail(check, f"nothing changed: {event}")
+        observer.events.append(event)
+        if event.entry is None:
+            del observer.shown[place]
+            continue
+        observer.shown[place] = event.entry
+        if serial_of(event.entry) in observer.buried:
+            raise step.fail(check, f"it had ended, and comes back: {event}")
+
+
+def removals_have_reasons(step: Step) -> None:
+    """An entry is removed because it ended, because its node is gone, or because nobody spoke for it in time."""
+    for effect in step.effects:
+        if not isinstance(effect, Emit) or effect.event.kind is not EventKind.REMOVED:
+            continue
+        reason = _reason(step, effect.event)
+        if reason is None:
+            raise step.fail(removals_have_reasons, f"{effect.event}")
+        if reason == "ended":
+            assert effect.event.before is not None
+            step.observer.buried.add(serial_of(effect.event.before))
+
+
+def _reason(step: Step, event: Event) -> str | None:
+    assert event.before is not None
+    registration = step.world.model.of(event.before)
+    word = event.cause.word
+    if word == CauseWord.NODE_DOWN:
+        gone = StateChanged, NodeState.DOWN
+        return "down" if _state_became(step, event.node, gone[1]) else None
+    if word == CauseWord.NODE_LEFT:
+        return "left" if _closed_by(step, event) else None
+    if word == CauseWord.UNKNOWN:
+        if registration.ended is not None:
+            return "ended"
+        return "late" if registration.late or _grace_is_over(step, event.node) else None
+    if (event.node, event.before.key, event.cause) not in step.world.model.endings:
+        return None
+    return "ended" if registration.ended is not None else None
+
+
+def _state_became(step: Step, node: str, state: NodeState) -> bool:
+    return any(
+        isinstance(effect, StateChanged)
+        and effect.replica.node == node
+        and effect.after is state
+        for effect in step.effects
+    )
+
+
+def _closed_by(step: Step, event: Event) -> bool:
+    lives = step.world.model.lives.values()
+    return any(life.replica.node == event.node and life.closing == event.cause for life in lives)
+
+
+def _grace_is_over(step: Step, node: str) -> bool:
+    since = step.observer.unsettled_since.get(node)
+    grace = step.world.profile.timing.restart_grace / step.host.rate
+    return since is not None and step.world.now - since >= grace
+
+
+def handovers_are_dated(step: Step) -> None:
+    """Note since when a node is unsettled here, for `_grace_is_over`. (This check only looks.)"""
+    since = step.observer.unsettled_since
+    for name, peer in step.members.peers.items():
+        life = step.world.model.lives.get(peer.replica)
+        if life is None or life.settled(peer.node.chain.clock) or peer.node.hidden:
+            since.pop(name, None)
+        elif peer.node.held is not None:
+            since.setdefault(name, step.world.now)
+
+
+def verdicts_have_reasons(step: Step) -> None:
+    """Nobody is suspected or taken down without a silence, and no silence is without its cause in the world."""
+    for effect in step.effects:
+        if not isinstance(effect, StateChanged) or effect.before is None:
+            continue
+        if effect.after is NodeState.DOWN:
+            _judge(step, effect, step.world.profile.timing.down_after)
+        elif effect.after is NodeState.SUSPECT:
+            _judge(step, effect, step.world.profile.timing.suspect_after)
+        elif effect.after is NodeState.RESTARTING and not _was_away(step, effect.replica):
+            raise step.fail(verdicts_have_reasons, f"it was there all the time: {effect}")
+
+
+def _said_restart(step: Step, replica: ReplicaId) -> bool:
+    return step.world.model.lives[replica].said_restart
+
+
+def _was_away(step: Step, replica: ReplicaId) -> bool:
+    """Did that life say that it stops, or did it end or stand still not long ago?"""
+    owner = step.world.hosts[replica.node]
+    if _said_restart(step, replica) or not owner.awake:
+        return True
+    timing, late = step.world.profile.timing, 2 * step.world.profile.latency[1]
+    window = timing.restart_grace + timing.down_after + SLACK + late
+    return owner.life is None or owner.life.replica != replica or (
+        step.world.now - owner.unreachable < window
+    )
+
+
+def _judge(step: Step, effect: StateChanged, silence: float) -> None:
+    world, now = step.world, step.world.now
+    if effect.before is NodeState.RESTARTING or _said_restart(step, effect.replica):
+        return
+    if world.profile.timing.restart_grace == 0 and _was_away(step, effect.replica):
+        return
+    heard = step.observer.heard.get(effect.replica)
+    if heard is not None and now - heard[1] < silence / step.host.rate - 2 * TICK:
+        raise step.fail(verdicts_have_reasons, f"heard {now - heard[1]:.2f} s ago: {effect}")
+    owner = world.hosts[effect.replica.node]
+    if not owner.awake or owner.life is None or owner.life.replica != effect.replica:
+        return
+    trouble = world.network.troubled(owner.name, step.host.name)
+    window = silence / step.host.rate + SLACK + 2 * world.profile.latency[1]
+    if now - max(trouble, owner.life.began) > window:
+        raise step.fail(verdicts_have_reasons, f"nothing is wrong with the network: {effect}")
+
+
+def lives_are_real(step: Step) -> None:
+    """Every life that is told of was lived, and no peer's life is younger than its node's present one."""
+    for peer in step.members.peers.values():
+        _real(step, peer)
+
+
+def _real(step: Step, peer: Peer) -> Life:
+    life = step.world.model.lives.get(peer.replica)
+    if life is None:
+        raise step.fail(lives_are_real, f"{peer.replica} never lived")
+    return life
+
+
+# ---- after peace
+
+
+def agreement(world: "World") -> str | None:
+    """Say in what the running agents differ from what is true; None if in nothing."""
+    running = [host for _, host in sorted(world.hosts.items()) if host.running]
+    true = {
+        (host.name, key): registration.entry
+        for host in running
+        for key, registration in host.services.items()
+    }
+    for host in running:
+        assert host.replica is not None
+        wrong = _disagrees(host, host.replica, running) or _shows_wrong(host, true)
+        if wrong is not None:
+            return f"{host.replica.id}: {wrong}"
+    return None
+
+
+def _disagrees(host: "Host", replica: Replica, running: list["Host"]) -> str | None:
+    if host.seeds and not replica.ready and len(running) > 1:
+        return "not ready"
+    members = members_of(replica)
+    for other in running:
+        if other is host:
+            continue
+        peer = members.peers.get(other.name)
+        assert other.replica is not None
+        if peer is None or peer.replica != other.replica.id:
+            return f"{other.replica.id} is known as {peer.replica if peer else None}"
+        if peer.state is not NodeState.ALIVE:
+            return f"{other.name} is {peer.state}"
+        if peer.node.chain.clock != other.replica.own.clock:
+            return f"{other.name} at {peer.node.chain.clock}, not {other.replica.own.clock}"
+    names = {other.name for other in running}
+    for peer in members.peers.values():
+        if peer.replica.node not in names and not peer.node.hidden:
+            return f"{peer.replica} is gone, and {peer.state}"
+    return None
+
+
+def _shows_wrong(host: "Host", true: dict[tuple[str, Key], Entry]) -> str | None:
+    shown = host.observer.shown
+    if shown == true:
+        return None
+    more = sorted(str(key) for key in shown if true.get(key) != shown[key])
+    less = sorted(str(key) for key in true if key not in shown)
+    return f"shows {more} too much or wrong, {less} not"
+
+
+EACH_STEP: tuple[Callable[[Step], None], ...] = (
+    events_change_something,
+    removals_have_reasons,
+    verdicts_have_reasons,
+    lives_are_real,
+    chains_need_no_second_try,
+)
+WHERE_CHANGED: tuple[Callable[[Step], None], ...] = (
+    handovers_are_dated,
+    chains_are_their_owners_history,
+    events_replay_to_what_is_shown,
+    clocks_never_fall,
+    held_only_while_unsettled,
+    sizes_are_bounded,
+    invariants_hold,
+)
+__all__ = ["Checks", "Observer", "agreement", "by_key", "members_of"]

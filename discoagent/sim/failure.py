@@ -1,0 +1,11 @@
+"""What a simulation that went wrong says."""
+
+
+class CheckFailed(AssertionError):
+    """A check did not hold. `check` names it, `node` is whose step it was, `detail` says what was found."""
+
+    def __init__(self, check: str, node: str, detail: str) -> None:
+        super().__init__(f"{check} at {node}: {detail}")
+        self.check = check
+        self.node = node
+        self.detail = detail

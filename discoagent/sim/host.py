@@ -1,0 +1,394 @@
+"""A host: what runs on it, and a stand-in for the agent's shell around the real replica."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from discoagent import wire
+from discoagent.core.effects import (
+    Answer,
+    Broadcast,
+    Connect,
+    Dial,
+    DialOutcome,
+    Disconnect,
+    Effect,
+    Emit,
+    Outranked,
+    Redial,
+    Send,
+)
+from discoagent.core.entry import Cause, CauseWord, Entry, Key, MemberRecord
+from discoagent.core.limits import MESSAGE_BYTES_MAX
+from discoagent.core.membership import member_entry
+from discoagent.core.messages import Envelope, Heartbeat, Message, Parting
+from discoagent.core.replica import Replica
+from discoagent.sim.checks import Checks, Observer
+from discoagent.sim.failure import CheckFailed
+from discoagent.sim.model import MEMBER_KEY, Life, Registration
+from discoagent.sim.network import Channel
+
+if TYPE_CHECKING:
+    from discoagent.sim.world import World
+
+PORT = 7000
+SEED_INTERVAL = 10.0  # how often the seeds are looked up and greeted anew
+HEARTBEAT_BYTES_MAX = 100 - wire.TOPIC_BYTES
+SUB_QUEUE_MAX = 1_000
+DIAL_HALF = 1.0  # seconds that a connect, and then a greeting, may take
+FIRST_INCARNATION = 1_000_000
+
+
+class Host:
+    """One machine: its services outlive its agent, its links do not."""
+
+    def __init__(self, world: "World", name: str) -> None:
+        self.world = world
+        self.name = name
+        self.endpoint = f"{name}:{PORT}"
+        self.rate = 1 + world.random.uniform(-1, 1) * world.profile.skew
+        self.boot = f"{name}-boot-0"
+        self.services: dict[Key, Registration] = {}
+        self.seeds: tuple[str, ...] = ()
+        self.replica: Replica | None = None
+        self.life: Life | None = None
+        self.observer = Observer()
+        self.paused = False
+        self.left = False
+        self.dark = False  # the power is off: not even a kernel answers
+        self.unreachable = 0.0  # when its agent last did not run or was stopped
+        self.paused_until = 0.0
+        self._links: dict[str, float] = {}
+        self._heartbeats: deque[bytes] = deque()
+        self._inbox: list[bytes] = []
+        self._tick_due = False
+        self._flush_due = False
+        self._flushed = 0
+        self._checks = Checks(world, self)
+
+    # ---- being there
+
+    @property
+    def running(self) -> bool:
+        """Does the agent's process exist? (It may be stopped.)"""
+        return self.replica is not None
+
+    @property
+    def awake(self) -> bool:
+        """Does it do anything?"""
+        return self.replica is not None and not self.paused
+
+    def clock(self) -> float:
+        """Return this host's monotonic clock."""
+        return self.world.now * self.rate
+
+    def linked(self, name: str) -> bool:
+        """Is there a connection to that host?"""
+        return f"{name}:{PORT}" in self._links
+
+    def begin(self, incarnation: int, restored: list[Entry], *, settled: bool) -> None:
+        """Start a life; `restored` entries, and `settled`, are in its chain before it speaks."""
+        record = MemberRecord(self.endpoint, "sim", boot=self.boot)
+        world = self.world
+        with world.profile.knobs.applied():
+            self.replica = Replica(
+                node=self.name,
+                incarnation=incarnation,
+                cluster="sim",
+                record=record,
+                timing=world.profile.timing,
+                now=self.clock(),
+            )
+        self.life = world.model.begin(self.replica.id, world.now, self.boot)
+        self.life.put(next(iter(self.replica.own)))
+        self.observer = Observer()
+        self.left = False
+        world.say(self.name, f"begins as {self.replica.id} with {len(restored)} entries")
+        for entry in restored:
+            self.put(entry, world.model.cause(CauseWord.REGISTERED))
+        if settled:
+            self.settle()
+        world.network.came(self.name)
+        self._greet_seeds(self.life)
+        self._tick(self.life)
+        if not settled:
+            patience = world.profile.timing.settle_after / self.rate
+            self.later(patience, self.settle)
+
+    def later(self, delay: float, action: Callable[[], None]) -> None:
+        """Do something after a delay if this life still lasts; a stopped process does it once it goes on."""
+        life = self.life
+
+        def due() -> None:
+            if self.life is not life or not self.running:
+                return
+            if self.paused:
+                self.later(self.paused_until - self.world.now, action)
+            else:
+                action()
+
+        self.world.at(delay, due)
+
+    def end(self) -> None:
+        """End the agent's process; nothing more is sent, and who is connected sees the end."""
+        self.replica = None
+        self.unreachable = self.world.now
+        if not self.dark:
+            for name in sorted(self.world.hosts):
+                self.world.hosts[name].loses(self)
+        self.paused = False
+        self._links.clear()
+        self._heartbeats.clear()
+        self._inbox.clear()
+        self._tick_due = self._flush_due = False
+        self._flushed = 0
+        self.world.network.went(self.name)
+
+    def pause(self, until: float) -> None:
+        """Stop the process, as SIGSTOP does."""
+        self.paused = True
+        self.paused_until = until
+
+    def resume(self) -> None:
+        """Let the process go on; what waits comes before or after the tick, as luck has it."""
+        if not self.paused:
+            return
+        self.paused = False
+        self.unreachable = self.world.now
+        for peer in sorted(self.world.hosts):
+            self.world.network.trouble(self.name, peer)
+            self.world.network.trouble(peer, self.name)
+        inbox, self._inbox = self._inbox, []
+        life, tick_first = self.life, self.world.random.random() < 0.5
+        if self._tick_due and tick_first and life is not None:
+            self._tick(life)
+        for frame in inbox:
+            if self.awake:
+                self._receive(wire.decode(frame))
+        if self._tick_due and life is not None:
+            self._tick(life)
+
+    # ---- what clients do
+
+    def put(self, entry: Entry, cause: Cause) -> None:
+        """Register or update an entry."""
+        assert self.replica is not None
+        assert self.life is not None
+        if self.replica.own.get(entry.key) != entry:
+            self.life.put(entry)
+        self._turn(f"put {entry.name}/{entry.id}", self.replica.put, entry, cause)
+
+    def withdraw(self, key: Key, cause: Cause) -> None:
+        """Withdraw an entry, if it is in the chain."""
+        assert self.replica is not None
+        assert self.life is not None
+        if key in self.life.dots:
+            self.life.withdraw(key)
+        self._turn(f"withdraw {key[1]}/{key[2]} {cause.word}", self.replica.withdraw, key, cause)
+
+    def settle(self) -> None:
+        """Say that all that outlived the former life is registered again."""
+        assert self.replica is not None
+        assert self.life is not None
+        record = self.replica.own.record
+        if record is not None and not record.settled:
+            self.life.put(settled_entry(record))
+            self._turn("settle", self.replica.settle, self.world.model.cause(CauseWord.UPDATED))
+
+    def depart(self, parting: Parting, cause: Cause) -> None:
+        """Say farewell, and end."""
+        assert self.replica is not None
+        assert self.life is not None
+        if parting is Parting.LEAVE:
+            self.life.withdraw(MEMBER_KEY)
+            self.life.closing = cause
+            self.left = True
+        else:
+            self.life.said_restart = True
+        self._turn(f"depart {parting.name}", self.replica.depart, parting, cause)
+        self.end()
+
+    # ---- the loop
+
+    def arrived(self, channel: Channel, frame: bytes) -> None:
+        """Take what a socket brings: heartbeats wait for the tick, all else wakes the loop."""
+        if channel is Channel.PUBLISH:
+            if len(self._heartbeats) < SUB_QUEUE_MAX:
+                self._heartbeats.append(frame)
+        elif self.paused:
+            self._inbox.append(frame)
+        else:
+            self._receive(wire.decode(frame))
+
+    def _receive(self, envelope: Envelope) -> None:
+        assert self.replica is not None
+        message = envelope.message
+        if isinstance(message, Heartbeat):
+            self._checks.hears(message)
+        said = f"{envelope.sender or ''} > {type(message).__name__}"
+        self._turn(said, self.replica.receive, envelope)
+
+    def _greet_seeds(self, life: Life) -> None:
+        if self.life is not life or self.replica is None:
+            return
+        self._turn("seeds", self.replica.seeds, self.seeds)
+        self.later(SEED_INTERVAL, lambda: self._greet_seeds(life))
+
+    def _tick(self, life: Life) -> None:
+        if self.life is not life or self.replica is None:
+            return
+        self._tick_due = self.paused
+        if self.paused:
+            return
+        while self._heartbeats:
+            self._receive(wire.decode(self._heartbeats.popleft()))
+        self._turn("", self.replica.tick)
+        delay = max(0.001, self.replica.deadline() / self.rate)
+        self.world.at(delay, lambda: self._tick(life))
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        assert self.replica is not None
+        self._flushed = self.replica.own.clock
+        self._turn("flush", self.replica.flush)
+
+    def _turn(self, label: str, verb: Callable[..., list[Effect]], *arguments: object) -> None:
+        world = self.world
+        assert self.replica is not None
+        with world.profile.knobs.applied():
+            effects = verb(*arguments, self.clock())
+        if label:
+            world.trace.fold(world.now, self.name, label.encode())
+            world.say(self.name, label)
+        for effect in effects:
+            self._run(effect)
+        self._checks.after(self.replica, effects)
+        if self.life is not None and self._flushed != self.life.clock and not self._flush_due:
+            self._flush_due = True
+            pacing = world.profile.pacing
+            self.later(world.random.uniform(0, pacing) if pacing else 0.0, self._flush)
+
+    # ---- effects
+
+    def _run(self, effect: Effect) -> None:
+        if not isinstance(effect, Broadcast):
+            self.world.say(self.name, effect)
+        match effect:
+            case Broadcast() | Send() | Answer():
+                self._send(effect)
+            case Connect(endpoint):
+                self._links.setdefault(endpoint, self._established())
+            case Redial(endpoint):
+                self._hang_up(endpoint)
+                self._links[endpoint] = self._established()
+            case Disconnect(endpoint):
+                self._hang_up(endpoint)
+            case Dial(endpoint):
+                self._dial(endpoint)
+            case Emit(event):
+                self.world.trace.fold(self.world.now, self.name, repr(event).encode())
+            case Outranked(incarnation):
+                self.later(0.0, lambda: self._rise_above(incarnation))
+            case _:
+                self.world.trace.fold(self.world.now, self.name, repr(effect).encode())
+
+    def loses(self, other: "Host") -> None:
+        """See a connection end because the process at its other end did, unless the way is cut."""
+        network = self.world.network
+        cut = network.is_cut(other.name, self.name) or network.is_cut(self.name, other.name)
+        if other is not self and self.running and self.linked(other.name) and not cut:
+            delay = self.world.random.uniform(*self.world.profile.latency)
+            self.later(delay, lambda: self._lost(other.endpoint))
+
+    def _lost(self, endpoint: str) -> None:
+        assert self.replica is not None
+        self._turn(f"link to {endpoint} ends", self.replica.link_down, endpoint)
+
+    def _dial(self, endpoint: str) -> None:
+        """Tell what a plain connect shows, as late as a connect would."""
+        outcome, delay = self._dial_outcome(self.world.hosts.get(host_of(endpoint)))
+
+        def told() -> None:
+            assert self.replica is not None
+            label = f"dialled {endpoint}: {outcome.value}"
+            self._turn(label, self.replica.dialled, endpoint, outcome)
+
+        self.later(delay, told)
+
+    def _dial_outcome(self, host: "Host | None") -> tuple[DialOutcome, float]:
+        world = self.world
+        network, luck = world.network, world.random
+        round_trip = 2 * luck.uniform(*world.profile.latency)
+        if host is None or host.dark or round_trip > DIAL_HALF:
+            return DialOutcome.SILENT, DIAL_HALF
+        if network.is_cut(self.name, host.name) or network.is_cut(host.name, self.name):
+            return DialOutcome.SILENT, DIAL_HALF
+        if not network.calm and luck.random() < world.profile.loss:
+            return DialOutcome.SILENT, DIAL_HALF
+        if not host.running:
+            return DialOutcome.REFUSED, round_trip
+        return (DialOutcome.MUTE, DIAL_HALF) if host.paused else (DialOutcome.OPEN, round_trip)
+
+    def _established(self) -> float:
+        return self.world.now + 3 * self.world.random.uniform(*self.world.profile.latency)
+
+    def _hang_up(self, endpoint: str) -> None:
+        self._links.pop(endpoint, None)
+        self.world.network.hang_up(self.name, host_of(endpoint))
+
+    def _send(self, effect: Broadcast | Send | Answer) -> None:
+        frame = self._encode(effect.message)
+        send = self.world.network.send
+        match effect:
+            case Broadcast():
+                for name in sorted(self.world.hosts):
+                    if self.world.hosts[name].hears(self.endpoint):
+                        send(self.name, name, Channel.PUBLISH, frame, None)
+            case Send(endpoints):
+                for endpoint in endpoints:
+                    if endpoint not in self._links:
+                        raise CheckFailed(
+                            "sends go over connections", self.name, f"none to {endpoint}: {effect}"
+                        )
+                    if host_of(endpoint) in self.world.hosts:
+                        send(self.name, host_of(endpoint), Channel.ASK, frame, None)
+            case Answer(to):
+                if self.world.hosts[to.node].linked(self.name):
+                    send(self.name, to.node, Channel.ANSWER, frame, to)
+
+    def _encode(self, message: Message) -> bytes:
+        assert self.replica is not None
+        frame = wire.encode(message, self.replica.id)
+        kind = type(message).__name__
+        self.world.sent[kind] = self.world.sent.get(kind, 0) + 1
+        bound = HEARTBEAT_BYTES_MAX if isinstance(message, Heartbeat) else MESSAGE_BYTES_MAX
+        if len(frame) > bound:
+            raise CheckFailed("messages are bounded", self.name, f"{len(frame)} bytes: {message}")
+        self.world.trace.fold(self.world.now, self.name, frame)
+        return frame
+
+    def hears(self, endpoint: str) -> bool:
+        """Is the SUB socket connected to that endpoint, handshake and all?"""
+        return self.running and self._links.get(endpoint, self.world.now) < self.world.now
+
+    def _rise_above(self, incarnation: int) -> None:
+        """Begin anew above a former life that the cluster remembers: the clock was set back."""
+        assert self.replica is not None
+        if incarnation < self.replica.id.incarnation:
+            return
+        own = self.replica.own
+        entries = [entry for entry in own if entry.shown]
+        settled = own.record is not None and own.record.settled
+        self.end()
+        self.begin(incarnation + 1, entries, settled=settled)
+
+
+def settled_entry(record: MemberRecord) -> Entry:
+    """Return the member record as `settle` makes it."""
+    return member_entry(replace(record, settled=True))
+
+
+def host_of(endpoint: str) -> str:
+    """Return the name of the host that listens there."""
+    return endpoint.rsplit(":", 1)[0]

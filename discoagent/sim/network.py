@@ -1,0 +1,161 @@
+"""ZeroMQ's links as far as the protocol can tell them apart, and worse.
+
+Faithful: every connection keeps its order; what is sent to somebody who cannot be reached waits at the sender (a DEALER)
+or is lost (a PUB, an answer). The adversary of a `Profile` loses, doubles and shuffles whatever it likes.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from discoagent.core.entry import ReplicaId
+
+if TYPE_CHECKING:
+    from discoagent.sim.world import World
+
+QUEUE_MAX = 1_000  # frames that wait at a DEALER
+RECONNECT = (0.05, 1.0)  # seconds until a connection is back once it could be
+NEVER = float("-inf")
+
+
+class Channel(StrEnum):
+    """The three ways of a frame."""
+
+    PUBLISH = "pub"  # PUB -> SUB
+    ASK = "ask"  # DEALER -> ROUTER
+    ANSWER = "answer"  # ROUTER -> DEALER
+
+
+class Network:
+    """Carries frames between the hosts of one world.
+
+    `lose` is for scenarios: called with (from, to, channel, frame), True loses that frame.
+    """
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._profile = world.profile
+        self._cuts: set[tuple[str, str]] = set()
+        self._last: dict[tuple[str, str, Channel], float] = {}
+        self._waiting: dict[tuple[str, str], list[bytes]] = {}
+        self._troubled: dict[tuple[str, str], float] = {}
+        self.lose: Callable[[str, str, Channel, bytes], bool] | None = None
+        self.calm = False
+
+    # ---- trouble
+
+    def cut(self, source: str, target: str) -> None:
+        """Let nothing through from one to the other."""
+        self._cuts.add((source, target))
+
+    def heal(self) -> None:
+        """Let everything through again; what waits goes out as connections come back."""
+        healed, self._cuts = sorted(self._cuts), set()
+        for source, target in healed:
+            self._reconnect(source, target)
+
+    def is_cut(self, source: str, target: str) -> bool:
+        """Does nothing pass that way?"""
+        return (source, target) in self._cuts
+
+    def troubled(self, source: str, target: str) -> float:
+        """Return when the network last kept a frame from its way; that is a reason for silence."""
+        return self._troubled.get((source, target), NEVER)
+
+    def trouble(self, source: str, target: str) -> None:
+        """Note such a reason."""
+        self._troubled[source, target] = self._world.now
+
+    def settle(self) -> None:
+        """Be faithful and quick from now on."""
+        self.calm = True
+        self.lose = None
+        self.heal()
+
+    # ---- hosts come and go
+
+    def came(self, name: str) -> None:
+        """A host listens (again): connections to it come back."""
+        for source, target in sorted(self._waiting):
+            if target == name:
+                self._reconnect(source, target)
+
+    def went(self, name: str) -> None:
+        """A host's process ended, and its queues with it."""
+        for pair in [pair for pair in self._waiting if pair[0] == name]:
+            del self._waiting[pair]
+
+    def hang_up(self, source: str, target: str) -> None:
+        """Close a DEALER: what waits in it is gone."""
+        self._waiting.pop((source, target), None)
+
+    def _reconnect(self, source: str, target: str) -> None:
+        delay = self._world.random.uniform(*RECONNECT)
+        self._world.at(delay, lambda: self._release(source, target))
+
+    def _release(self, source: str, target: str) -> None:
+        if self.is_cut(source, target) or not self._world.hosts[target].running:
+            return
+        frames = self._waiting.pop((source, target), [])
+        if frames and not self.calm and self._world.random.random() < self._profile.loss:
+            frames = frames[self._world.random.randrange(len(frames)) :]  # they were on their way
+        for frame in frames:
+            self._carry(source, target, Channel.ASK, frame, None)
+
+    # ---- frames
+
+    def send(
+        self, source: str, target: str, channel: Channel, frame: bytes, to: ReplicaId | None
+    ) -> None:
+        """Take a frame on its way, or keep it from it."""
+        if self.lose is not None and self.lose(source, target, channel, frame):
+            self.trouble(source, target)
+            self._world.trace.say(self._world.now, source, f"lost on the way to {target}")
+            return
+        if channel is Channel.ASK and (source, target) in self._waiting:
+            self._wait(source, target, frame)
+            return
+        if not self.calm and self._world.random.random() < self._profile.loss:
+            self.trouble(source, target)
+            return
+        twice = not self.calm and self._world.random.random() < self._profile.duplicates
+        for _ in range(2 if twice else 1):
+            self._carry(source, target, channel, frame, to)
+
+    def _carry(
+        self, source: str, target: str, channel: Channel, frame: bytes, to: ReplicaId | None
+    ) -> None:
+        world = self._world
+        slow, quick = self._profile.latency[1], self._profile.latency[0]
+        arrival = world.now + world.random.uniform(quick, slow)
+        if self._profile.ordered:
+            line = (source, target, channel)
+            arrival = self._last[line] = max(arrival, self._last.get(line, 0.0))
+        world.at(arrival - world.now, lambda: self._arrive(source, target, channel, frame, to))
+
+    def _arrive(
+        self, source: str, target: str, channel: Channel, frame: bytes, to: ReplicaId | None
+    ) -> None:
+        host = self._world.hosts[target]
+        if self.is_cut(source, target) or not host.running:
+            self.trouble(source, target)
+            late = channel is Channel.PUBLISH and self._profile.late and host.running
+            if channel is Channel.ASK or late:
+                self._wait_or_store(source, target, channel, frame)
+            return
+        if to is None or host.replica is None or host.replica.id == to:
+            host.arrived(channel, frame)
+
+    def _wait_or_store(self, source: str, target: str, channel: Channel, frame: bytes) -> None:
+        if channel is Channel.PUBLISH:
+            retry = self._profile.latency[1] + 0.5
+            self._world.at(retry, lambda: self._arrive(source, target, channel, frame, None))
+        elif self._world.hosts[source].linked(target):
+            self._wait(source, target, frame)
+
+    def _wait(self, source: str, target: str, frame: bytes) -> None:
+        queue = self._waiting.setdefault((source, target), [])
+        if len(queue) < QUEUE_MAX:
+            queue.append(frame)
+        else:
+            self.trouble(source, target)

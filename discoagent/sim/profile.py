@@ -1,0 +1,108 @@
+"""How bad a world is. A swarm draws a profile for each seed, so that every kind of bad luck gets worlds of its own."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from discoagent.core import chain, ring, sync
+from discoagent.core.timing import Timing
+
+PATIENT = Timing()
+BRISK = Timing(restart_grace=7.0, forget_after=25.0)
+GRACELESS = Timing(restart_grace=0.0, forget_after=30.0)
+SHORT_GRACE = Timing(suspect_after=2.0, down_after=4.0, restart_grace=4.5, settle_after=2.2)
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """Limits of the core made so small that a world of a few entries reaches them; None: as they are."""
+
+    ring_segments: int | None = None
+    chunk_entries: int | None = None
+    chunks: int | None = None
+    tail: int | None = None
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Let the core run under these limits for as long as this lasts."""
+        wanted = [
+            (module, name, value)
+            for module, name, value in (
+                (ring, "RING_SEGMENTS_MIN", self.ring_segments),
+                (ring, "RING_STEPS_MIN", self.ring_segments),
+                (ring, "CHUNK_ENTRIES_MAX", self.chunk_entries),
+                (chain, "CHUNK_ENTRIES_MAX", self.chunk_entries),
+                (sync, "CHUNKS_PER_REQUEST", self.chunks),
+                (chain, "TAIL_MAX", self.tail),
+            )
+            if value is not None
+        ]
+        before = [(module, name, getattr(module, name)) for module, name, _ in wanted]
+        for module, name, value in wanted:
+            setattr(module, name, value)
+        try:
+            yield
+        finally:
+            for module, name, value in before:
+                setattr(module, name, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a world's network and hosts are like. Times in seconds, rates per second over the whole world.
+
+    `ordered`: frames of one connection stay in order, as over TCP. `late`: heartbeats of a cut arrive after it,
+    all at once. `pacing`: a flush waits up to this long. `skew`: host clocks run this much fast or slow.
+    """
+
+    nodes: int = 3
+    seconds: float = 40.0
+    latency: tuple[float, float] = (0.0005, 0.003)
+    ordered: bool = True
+    loss: float = 0.0
+    duplicates: float = 0.0
+    late: bool = False
+    pacing: float = 0.0
+    skew: float = 0.0
+    writes: float = 0.0
+    cuts: float = 0.0
+    crashes: float = 0.0
+    pauses: float = 0.0
+    outage: float = 8.0
+    timing: Timing = PATIENT
+    knobs: Knobs = Knobs()
+
+    @classmethod
+    def swarm(cls, seed: int) -> "Profile":
+        """Draw a profile; most kinds of trouble are absent from most worlds."""
+        luck = random.Random(f"profile {seed}")
+
+        def rarely(*values: float) -> float:
+            return luck.choice(values) if luck.random() < 0.4 else 0.0
+
+        slow = luck.choice((0.003, 0.003, 0.02, 0.15, 0.8))
+        small = luck.random() < 0.5
+        return cls(
+            nodes=luck.choice((2, 3, 3, 3, 4, 5)),
+            seconds=luck.choice((15.0, 30.0, 45.0)),
+            latency=(slow / 10, slow),
+            ordered=luck.random() < 0.5,
+            loss=rarely(0.02, 0.1, 0.3),
+            duplicates=rarely(0.05, 0.3),
+            late=luck.random() < 0.3,
+            pacing=rarely(0.05, 0.4),
+            skew=rarely(0.01, 0.05),
+            writes=luck.choice((0.3, 2.0, 2.0, 10.0)),
+            cuts=rarely(0.1, 0.3),
+            crashes=rarely(0.1, 0.3),
+            pauses=rarely(0.05, 0.2),
+            outage=luck.choice((1.0, 4.0, 12.0, 35.0)),
+            timing=luck.choice((PATIENT, BRISK, BRISK, SHORT_GRACE, GRACELESS)),
+            knobs=Knobs(
+                ring_segments=luck.choice((2, 8)) if small else None,
+                chunk_entries=luck.choice((1, 2, 5)) if small else None,
+                chunks=luck.choice((1, 2)) if small else None,
+                tail=luck.choice((1, 3)) if small else None,
+            ),
+        )

@@ -1,0 +1,40 @@
+"""What happened, twice: as a hash that any two runs of one seed share, and as lines for a reader."""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable
+
+TAIL_LINES = 400
+
+
+class Trace:
+    """Folds every step into a SHA-256, and keeps the last lines; `echo` gets each line as it is written."""
+
+    def __init__(self, echo: Callable[[str], None] | None = None) -> None:
+        self._hash = hashlib.sha256()
+        self._lines: deque[tuple[float, str, object]] = deque(maxlen=TAIL_LINES)
+        self._echo = echo
+        self.steps = 0
+
+    def fold(self, when: float, node: str, what: bytes) -> None:
+        """Count a step into the hash."""
+        self.steps += 1
+        self._hash.update(b"%a %a %a\n" % (when, node, what))
+
+    def say(self, when: float, node: str, what: object) -> None:
+        """Keep a line; it is put into words only if somebody reads it."""
+        self._lines.append((when, node, what))
+        if self._echo is not None:
+            self._echo(_line(when, node, what))
+
+    def digest(self) -> str:
+        """Return the hash of all steps until now, in hexadecimal."""
+        return self._hash.hexdigest()
+
+    def tail(self, lines: int) -> list[str]:
+        """Return the last lines, oldest first."""
+        return [_line(*line) for line in list(self._lines)[-lines:]]
+
+
+def _line(when: float, node: str, what: object) -> str:
+    return f"{when:9.3f} {node:<4} {what}"
