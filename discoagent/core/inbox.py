@@ -171,6 +171,8 @@ class Inbox:
         peer, effects = self._greeter.hello(hello, sender, now)
         if peer is not None:
             self._sync.behind(peer, hello.clock, sender.node, now)
+            if self._goals is None:  # nobody has told us of the cluster yet: it may
+                effects += self._greeter.again(peer.endpoint, now)
         return effects + self._sync.pump(now)
 
     def _welcome(self, welcome: Welcome, sender: ReplicaId, now: float) -> list[Effect]:

@@ -151,13 +151,19 @@ class Ring:
 
 
 def _net(segments: list[Segment], replica: ReplicaId, clock: int) -> Delta:
-    """Return the net change of contiguous segments for a reader at `clock`, not after the first."""
+    """Return the net change of contiguous segments for a reader at `clock`, at or in the first.
+
+    What was replaced, and its replacement then ended, is told with the cause of that end.
+    """
     added: dict[int, tuple[Entry, Cause | None]] = {}
     removed: dict[int, Removal] = {}
+    replaced: dict[int, int] = {}  # by the dot of what took its place: the dot that was removed
     for segment in segments:
-        for dot, (_, removal) in segment.gone.items():
+        for dot, (_, removal) in sorted(segment.gone.items()):
             added.pop(dot, None)
-            if dot <= clock:
-                removed[dot] = removal
+            first = replaced.pop(dot, dot)
+            if first <= clock:
+                removed[first] = removal
+                replaced[removal.clock] = first
         added.update(segment.added)
     return Delta(replica, segments[0].before, segments[-1].until, added, removed)
