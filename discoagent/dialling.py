@@ -22,7 +22,7 @@ async def dial(endpoint: str) -> DialOutcome:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             address = (await resolve(parse(endpoint)))[0]
             reader, writer = await asyncio.open_connection(address.host, address.port)
-    except ConnectionRefusedError:
+    except ConnectionError:  # refused; or accepted and reset before we looked: its end is just now
         return DialOutcome.REFUSED
     except (OSError, ValueError, IndexError, TimeoutError):
         return DialOutcome.SILENT

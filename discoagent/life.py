@@ -382,6 +382,8 @@ class Life:
     def _on_link(self, endpoint: str, up: bool) -> None:  # noqa: FBT001 - the transport's shape
         _log.debug("= %s is %s", endpoint, "connected" if up else "disconnected")
         if not up and not self.ended.done():
+            # What the peer said before its end is dated before what the end gives rise to.
+            self._transport.drain_heartbeats()
             self._perform(self._replica.link_down(endpoint, self.now()))
 
     async def _dial(self, endpoint: str) -> None:
