@@ -1,30 +1,17 @@
-"""Real agents on the hosts of a lab, and applications beside them.
+"""One host of a lab: a real agent, an application, and the questions that a test asks of them."""
 
-    with Cluster(3) as cluster:
-        cluster.start()                    # an agent on each host; each knows every other
-        cluster.start_apps("web")          # on each host one that registers web/web-80@hN
-        cluster.lose_power(3)
-        cluster[1].app.wait_for("removed", "web/web-80@h3")
-
-The agents run with the defaults but for what the cluster is told, and find each other by host 1.
-"""
-
-import contextlib
 import json
 import signal
 import sys
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from discoagent import Disco, DiscoError
 from tests.house.processes import Running
 from tests.lab.netlab import NetLab
-from tests.lab.waiting import DEADLINE, until, watched
+from tests.lab.waiting import DEADLINE, until
 
-PORT = 7800
 SOCKET = "/run/discoagent/agent.sock"
 
 
@@ -112,6 +99,11 @@ class Host:
     def has_agent(self) -> bool:
         """Was an agent started here, and not ended by the test?"""
         return self._agent is not None
+
+    @property
+    def has_app(self) -> bool:
+        """Was an application started here, and is its host still on?"""
+        return self._app is not None
 
     @property
     def app(self) -> App:
@@ -215,143 +207,3 @@ class Host:
         except DiscoError:
             assert self.agent.process.poll() is None, f"the agent ended: {self.agent.lines}"
             return False
-
-
-class Cluster:
-    """A lab with one agent a host; leaving the block ends everything.
-
-    `flags` are given to every agent. `seeds`: whom each is told to join, host 1 unless said.
-    """
-
-    def __init__(
-        self,
-        size: int,
-        *flags: str,
-        ipv6: bool = False,
-        seeds: Sequence[str] | None = None,
-    ) -> None:
-        self.lab = NetLab(size)
-        self._flags = flags
-        self._endpoints = {
-            number: f"[{NetLab.ipv6(number)}]:{PORT}" if ipv6 else f"{NetLab.ipv4(number)}:{PORT}"
-            for number in self.lab.hosts
-        }
-        self.seeds = [self._endpoints[1]] if seeds is None else list(seeds)
-        self.hosts: list[Host] = []
-
-    def __enter__(self) -> Self:
-        with contextlib.ExitStack() as undo:
-            undo.enter_context(self.lab)
-            self.hosts = [
-                Host(self.lab, number, self._endpoints[number], self._flags)
-                for number in self.lab.hosts
-            ]
-            self._undo = undo.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for host in self.hosts:
-            host.close()
-        if error is not None:
-            print(*(line for host in self.hosts for line in host.said()), sep="\n")
-        self._undo.close()
-
-    def __getitem__(self, number: int) -> Host:
-        return self.hosts[number - 1]
-
-    def others(self, *numbers: int) -> list[Host]:
-        """Return the hosts but these."""
-        return [host for host in self.hosts if host.number not in numbers]
-
-    def running(self) -> list[Host]:
-        """Return the hosts that have an agent."""
-        return [host for host in self.hosts if host.has_agent]
-
-    # -- starting ----------------------------------------------------------------------------------
-
-    def start(self, *numbers: int) -> None:
-        """Start the agents of these hosts (all), and wait until all that run know each other."""
-        for host in [self[number] for number in numbers] or self.hosts:
-            host.start(seed for seed in self.seeds if seed != host.endpoint)
-        self.wait_until_known()
-
-    def wait_until_known(self, within: float = DEADLINE) -> None:
-        """Wait until every agent that runs is ready and sees these alive and nobody else."""
-        running = self.running()
-        everyone = {host.node for host in running}
-        until(
-            lambda: all(host.is_ready() and host.alive() == everyone for host in running),
-            f"{sorted(everyone)} to know each other",
-            within,
-        )
-
-    def start_apps(self, *services: str) -> None:
-        """Start an application on every host; wait until each sees the services of all."""
-        for host in self.hosts:
-            host.start_app(*services)
-        wanted = names(self.hosts, services)
-        self.wait_until_listed(wanted)
-        until(
-            lambda: all(host.app.shown() == wanted for host in self.hosts),
-            "every application to see every service",
-        )
-
-    def wait_until_listed(self, wanted: set[str], within: float = DEADLINE) -> None:
-        """Wait until every host that has an agent lists exactly these instances."""
-        running = self.running()
-        until(
-            lambda: all(host.listing() == wanted for host in running),
-            f"{sorted(wanted)} on {[host.node for host in running]}",
-            within,
-        )
-
-    # -- dying -------------------------------------------------------------------------------------
-
-    def lose_power(self, *numbers: int) -> None:
-        """End these hosts at once, without a word to anybody."""
-        self.lab.isolate(*numbers)
-        for number in numbers:
-            self[number].kill_everything()
-
-    # -- looking -----------------------------------------------------------------------------------
-
-    def changes(self, since: float) -> dict[str, list[Change]]:
-        """Return what any application saw since that time, by host."""
-        seen = {host.node: host._app.changes(since) for host in self.hosts if host._app}
-        return {node: changes for node, changes in seen.items() if changes}
-
-    def changes_within(self, seconds: float, since: float) -> dict[str, list[Change]]:
-        """Look so long for anything that an application sees, but no longer than to the first."""
-        return watched(lambda: self.changes(since), seconds)
-
-
-@contextlib.contextmanager
-def running(size: int, *flags: str) -> Iterator[Cluster]:
-    """Yield hosts that know each other, with an application on each that registers `web`."""
-    with Cluster(size, *flags) as cluster:
-        cluster.start()
-        cluster.start_apps("web")
-        yield cluster
-
-
-def told(changes: Mapping[str, Sequence[Change]]) -> dict[str, list[tuple[str, str, str | None]]]:
-    """Return what was seen on each host, without the times."""
-    return {
-        node: [(change.kind, change.name, change.cause) for change in seen]
-        for node, seen in changes.items()
-    }
-
-
-def names(hosts: Iterable[Host], services: Iterable[str]) -> set[str]:
-    """Return the names of these services' instances on these hosts."""
-    return {f"{service}/{service}-80@{host.node}" for host in hosts for service in services}
-
-
-def now() -> float:
-    """Return the machine's monotonic clock, for `since`."""
-    return time.monotonic()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.hosts import Cluster, names, now, running, told
+from tests.lab.cluster import Cluster, names, now, running, told
 from tests.lab.waiting import until, watched
 
 DOWN_AFTER = 4.0

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.lab.hosts import Cluster, names, now, running, told
+from tests.lab.cluster import Cluster, names, now, running, told
 from tests.lab.waiting import until
 
 pytestmark = pytest.mark.lab

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.lab.hosts import PORT, Cluster
+from tests.lab.cluster import PORT, Cluster
 from tests.lab.netlab import NetLab
 
 pytestmark = pytest.mark.lab
