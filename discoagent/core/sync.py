@@ -194,8 +194,8 @@ class Sync:
                 continue
             lack.request = None
             lack.due = now
-            if name in request.came:
-                continue
+            if name in request.came or (request.came and not strike):
+                continue  # it was of use, or had no place for this chain: it said so if it lacks it
             if strike or name != request.server:
                 lack.struck.add(request.server)
             else:

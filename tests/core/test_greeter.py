@@ -10,7 +10,6 @@ from discoagent.core.effects import (
     Greeted,
     Namesake,
     NodeState,
-    Outranked,
     Refused,
     Send,
     StateChanged,
@@ -19,18 +18,12 @@ from discoagent.core.entry import ReplicaId
 from discoagent.core.greeter import GREETING_TIMEOUT, NOTE_INTERVAL, NOTES_MAX, Greeter
 from discoagent.core.limits import GREETINGS_IN_FLIGHT
 from discoagent.core.membership import Membership
-from discoagent.core.messages import Hello, Message, Refusal, RefusalKind, Welcome
-from discoagent.core.timing import TICK, Timing
+from discoagent.core.messages import Hello, Refusal, RefusalKind, Welcome
+from discoagent.core.timing import TICK
 from tests.core.cluster import Cluster
 from tests.core.vocabulary import A, B, C, record
 
 WIRE = (1, 1)
-
-
-@pytest.fixture
-def members() -> Membership:
-    """Return the view of a, which knows nobody."""
-    return Membership(A, "home", "a:1", Timing())
 
 
 @pytest.fixture
@@ -360,43 +353,6 @@ class TestBeingAnswered:
         )
 
 
-class TestClockSetBack:
-    """An agent whose clock was set back is told of its former life, and takes a higher number."""
-
-    def outranked(self, cluster: Cluster) -> list[int]:
-        """Start b with a lower incarnation than it had; return what it is told."""
-        cluster.start("b", "a", incarnation=3)
-        return [it.incarnation for it in cluster.effects["b"] if isinstance(it, Outranked)]
-
-    def test_while_its_former_life_is_present(self, cluster: Cluster) -> None:
-        """The agent was restarted at once."""
-        cluster.start("a")
-        cluster.start("b", "a", incarnation=5)
-        cluster.kill("b")
-
-        assert self.outranked(cluster) == [5]
-
-    def test_while_its_former_life_is_down(self, cluster: Cluster) -> None:
-        """The host booted without a clock, and that took a while."""
-        cluster.start("a")
-        cluster.start("b", "a", incarnation=5)
-        cluster.kill("b")
-        cluster.wait(6)
-
-        assert self.outranked(cluster) == [5]
-
-    def test_after_its_former_life_was_forgotten(self, cluster: Cluster) -> None:
-        """There is a grave that its lower number cannot open."""
-        cluster.timing = Timing(forget_after=20)
-        cluster.start("a")
-        cluster.start("b", "a", incarnation=5)
-        cluster.kill("b")
-        cluster.wait(26)
-
-        assert cluster.running["a"].members(cluster.now)[1:] == []
-        assert self.outranked(cluster) == [5]
-
-
 def test_two_that_greet_each_other_at_once(cluster: Cluster) -> None:
     """Both say Hello, both answer, and each knows the other once."""
     a = cluster.bare("a", record=record("a:1"))
@@ -407,17 +363,3 @@ def test_two_that_greet_each_other_at_once(cluster: Cluster) -> None:
 
     assert [view.replica for view in a.members(cluster.now)] == [A, B]
     assert [view.replica for view in b.members(cluster.now)] == [A, B]
-
-
-def test_a_flood_of_messages_is_never_answered_with_a_message_more() -> None:
-    """No answer asks for an answer: a Welcome and a Refusal lead to no Hello by themselves."""
-    members = Membership(A, "home", "a:1", Timing())
-    greeter = Greeter(members)
-    greeter.greet(["b:1"], 1.0)
-    sent: list[Message] = [
-        effect.message
-        for effect in answers(greeter, welcome(), B, 1.1)
-        if isinstance(effect, Send | Answer)
-    ]
-
-    assert sent == []

@@ -1,11 +1,12 @@
-"""Short words for the core's tests: entries, causes, records, chains made of steps."""
+"""Short words for the core's tests: entries, records, chains made of steps, peers, effects."""
 
 from collections.abc import Iterable
 
 from discoagent.core.chain import Chain
-from discoagent.core.effects import Emit, Event, EventKind
+from discoagent.core.effects import Emit, Event, EventKind, Send
 from discoagent.core.entry import Cause, Entry, Kind, MemberRecord, ReplicaId
-from discoagent.core.membership import member_entry
+from discoagent.core.membership import Membership, Peer, member_entry
+from discoagent.core.messages import Delta, Part, SyncChunk, SyncRequest, Want
 
 OWNER = b"owner-01" + b" and more"
 OTHER_OWNER = b"owner-02" + b" and more"
@@ -68,16 +69,42 @@ def state(chain: Chain) -> State:
     return chain.clock, chain.hash, dict(chain.live())
 
 
-def added(node: str, what: Entry, why: Cause = REGISTERED) -> Emit:
+def added(node: str, what: Entry, why: Cause = REGISTERED, clock: int = 0) -> Emit:
     """Return the effect that tells of a new entry."""
-    return Emit(Event(EventKind.ADDED, node, what, None, why))
+    return Emit(Event(EventKind.ADDED, node, what, None, why, clock))
 
 
-def updated(node: str, what: Entry, before: Entry, why: Cause = UPDATED) -> Emit:
+def updated(node: str, what: Entry, before: Entry, why: Cause = UPDATED, clock: int = 0) -> Emit:
     """Return the effect that tells of an entry's new version."""
-    return Emit(Event(EventKind.UPDATED, node, what, before, why))
+    return Emit(Event(EventKind.UPDATED, node, what, before, why, clock))
 
 
-def removed(node: str, before: Entry, why: Cause = DEREGISTERED) -> Emit:
+def removed(node: str, before: Entry, why: Cause = DEREGISTERED, clock: int = 0) -> Emit:
     """Return the effect that tells of an entry that is gone."""
-    return Emit(Event(EventKind.REMOVED, node, None, before, why))
+    return Emit(Event(EventKind.REMOVED, node, None, before, why, clock))
+
+
+def meet(members: Membership, replica: ReplicaId, *, heard: bool = True) -> Peer:
+    """Let a know another, heard now or only told of."""
+    endpoint = f"{replica.node}:1"
+    peer, _ = members.learn(replica, endpoint, 0.0, 10.0, direct=heard)
+    assert peer is not None
+    return peer
+
+
+def ask(to: ReplicaId, number: int, *wants: Want) -> Send:
+    """Return the effect that asks for chains."""
+    return Send((f"{to.node}:1",), SyncRequest(number, wants))
+
+
+def chunk(number: int, *parts: Part, last: bool = True) -> SyncChunk:
+    """Return an answer."""
+    return SyncChunk(number, last, parts)
+
+
+def snapshot(of: ReplicaId, *entries: Entry) -> Delta:
+    """Return a chain's whole state as a delta."""
+    steps = ((it, REGISTERED) for it in (member(), *entries))
+    delta = chain_of(*steps, replica=of).delta_since(0)
+    assert delta is not None
+    return delta
