@@ -45,6 +45,7 @@ class Greeter:
         self._number = 0
         self._own: set[str] = {members.endpoint}  # endpoints that turned out to be ours
         self._noted: dict[str, float] = {}
+        self.welcomed = False  # has anybody told us of the cluster?
 
     # ---- saying
 
@@ -59,14 +60,18 @@ class Greeter:
         return self._pump(now)
 
     def again(self, endpoint: str, now: float) -> list[Effect]:
-        """Say Hello even to somebody who is known: an operator asks, or it seems to be back."""
+        """Say Hello even to somebody who is known, as when an operator asks."""
         if endpoint in self._own:
             return []
         self._said.pop(endpoint, None)
         return self._say(endpoint, now)
 
+    def back(self, endpoint: str, now: float) -> list[Effect]:
+        """Say Hello to somebody who seems to be back, unless one is on its way."""
+        return [] if endpoint in self._said else self.again(endpoint, now)
+
     def tick(self, now: float) -> list[Effect]:
-        """Say again what was not answered."""
+        """Say again what was not answered; until somebody welcomed us, to anybody there is."""
         effects: list[Effect] = []
         for endpoint, asked in list(self._said.items()):
             if now - asked.at >= GREETING_TIMEOUT:
@@ -77,6 +82,11 @@ class Greeter:
         for peer in self._members.peers.values():
             if peer.state in PRESENT and not peer.welcomed:
                 effects += self.greet([peer.endpoint], now)
+        if not self.welcomed and not self._said:
+            here = (peer.endpoint for peer in self._members.peers.values() if peer.state in PRESENT)
+            effects += [
+                effect for endpoint in list(here)[:1] for effect in self.again(endpoint, now)
+            ]
         return effects + self._pump(now)
 
     def _pump(self, now: float) -> list[Effect]:
@@ -140,7 +150,7 @@ class Greeter:
         """A known life says Hello once more: that may be late, and so is no sign of life."""
         effects = self._members.move(peer, endpoint)
         if peer.state is NodeState.DOWN:
-            effects += self.again(peer.endpoint, now)
+            effects += self.back(peer.endpoint, now)
         return effects
 
     def _welcome(self, hello: Hello, sender: ReplicaId, now: float) -> Welcome:
@@ -204,6 +214,7 @@ class Greeter:
         if peer.state is NodeState.DOWN:
             effects += members.show(peer, "it answered", now)
         peer.welcomed = True
+        self.welcomed = True
         effects.append(Greeted(asked.whom, sender))
         return peer, effects + self._pump(now)
 

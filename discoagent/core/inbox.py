@@ -124,7 +124,7 @@ class Inbox:
             self._members.counters["heartbeat-unknown"] += 1
             return []
         if heartbeat.incarnation > peer.replica.incarnation:  # its Hello will say where it lives
-            return self._greeter.again(peer.endpoint, now) if not self._greeting(peer) else []
+            return self._greeter.back(peer.endpoint, now)
         effects = self._detector.beat(peer, heartbeat, now)
         if effects is None:
             return []
@@ -135,9 +135,6 @@ class Inbox:
             effects += self._compare(peer, heartbeat, now)
         self._members.count_own()
         return effects + self._exchange.heard(peer, heartbeat, now)
-
-    def _greeting(self, peer: Peer) -> bool:
-        return self._greeter.greets(peer.endpoint)
 
     def _compare(self, peer: Peer, heartbeat: Heartbeat, now: float) -> list[Effect]:
         """Fetch a chain anew whose dots are not its owner's at the same clock: ours is wrong."""
@@ -171,8 +168,8 @@ class Inbox:
         peer, effects = self._greeter.hello(hello, sender, now)
         if peer is not None:
             self._sync.behind(peer, hello.clock, sender.node, now)
-            if self._goals is None:  # nobody has told us of the cluster yet: it may
-                effects += self._greeter.again(peer.endpoint, now)
+            if not self._greeter.welcomed:  # nobody has told us of the cluster yet: it may
+                effects += self._greeter.back(peer.endpoint, now)
         return effects + self._sync.pump(now)
 
     def _welcome(self, welcome: Welcome, sender: ReplicaId, now: float) -> list[Effect]:

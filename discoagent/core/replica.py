@@ -190,7 +190,7 @@ class Replica:
         self._witness(now)
         back, effects = self._detector.dialled(endpoint, outcome, self._clock.now)
         if back:
-            effects += self._greeter.again(endpoint, self._clock.now)
+            effects += self._greeter.back(endpoint, self._clock.now)
         return effects
 
     # ---- time

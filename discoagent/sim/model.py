@@ -45,7 +45,6 @@ class Life:
     dots: dict[Key, int] = field(default_factory=dict)
     steps: list[tuple[int | None, Entry | None]] = field(default_factory=list)
     checkpoints: list[dict[int, Entry]] = field(default_factory=lambda: [{}])
-    first_had: dict[Key, int] = field(default_factory=dict)  # the clock at which a key first came
     settled_at: int | None = None
     closing: Cause | None = None
     said_restart: bool = False
@@ -55,7 +54,6 @@ class Life:
         """Make the next step: this entry, in place of the one of its key."""
         self._step(self.dots.get(entry.key), entry)
         self.dots[entry.key] = self.clock
-        self.first_had.setdefault(entry.key, self.clock)
         if isinstance(entry.body, MemberRecord) and entry.body.settled and not self.settled_at:
             self.settled_at = self.clock
 

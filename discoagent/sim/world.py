@@ -105,10 +105,14 @@ class World:
         if host is None:
             host = self.hosts[name] = Host(self, name)
         host.dark = False
-        known = seeds if seeds is not None else tuple(other for other in self.hosts if other != name)
+        known = (
+            seeds if seeds is not None else tuple(other for other in self.hosts if other != name)
+        )
         host.seeds = tuple(f"{seed}:7000" for seed in known)
         incarnation = FIRST_INCARNATION + max(0, round((self.now - clock_back) * 1_000_000))
-        while any(life.node == name and life.incarnation == incarnation for life in self.model.lives):
+        while any(
+            life.node == name and life.incarnation == incarnation for life in self.model.lives
+        ):
             incarnation += 1
         if restore is Restore.REBOOT:
             host.boot = f"{name}-boot-{self.now}"
@@ -291,7 +295,7 @@ class World:
         self.run(seconds)
         for name, host in self.hosts.items():
             if len(host.observer.events) != events[name]:
-                raise CheckFailed("silence", name, f"{host.observer.events[events[name]:]}")
+                raise CheckFailed("silence", name, f"{host.observer.events[events[name] :]}")
         now = {kind: self.sent.get(kind, 0) for kind in NOISE}
         if now != noise:
             raise CheckFailed("silence", "world", f"sent {noise} before, {now} after")
