@@ -21,6 +21,7 @@ from tests.core.vocabulary import (
     ask,
     chunk,
     entry,
+    join,
     meet,
     snapshot,
 )
@@ -93,7 +94,7 @@ class TestAsking:
         """A delta that overtook the heartbeat's patience ends the lack."""
         peer = meet(members, B)
         sync.behind(peer, 1, "b", 10.0, patience=0.5)
-        peer.node.chain.join(snapshot(B))
+        join(members, peer, snapshot(B))
 
         assert sync.tick(10.5) == []
         assert not sync.lacking
@@ -230,9 +231,11 @@ class TestBeingAnswered:
         assert peer.node.chain.clock == 0
         assert sync.lacking
 
-    def test_an_answer_that_comes_too_late(self, peer: Peer, sync: Sync) -> None:
+    def test_an_answer_that_comes_too_late(
+        self, members: Membership, peer: Peer, sync: Sync
+    ) -> None:
         """What was learned meanwhile is not asked for any more, nor taken twice."""
-        peer.node.chain.join(snapshot(B, E1, E2))
+        join(members, peer, snapshot(B, E1, E2))
         sync.pump(10.1)
 
         assert not sync.lacking

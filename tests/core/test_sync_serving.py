@@ -22,7 +22,6 @@ from discoagent.core.messages import (
 from discoagent.core.sync import Assembly, Sync
 from tests.core.cluster import Cluster, nothing_is_lost
 from tests.core.vocabulary import (
-    DEREGISTERED,
     REGISTERED,
     A,
     B,
@@ -32,8 +31,10 @@ from tests.core.vocabulary import (
     chain_of,
     chunk,
     entry,
+    join,
     meet,
     member,
+    register,
     snapshot,
     state,
 )
@@ -137,7 +138,7 @@ class TestScans:
     def test_a_handover_waits_for_a_scan(self, members: Membership, sync: Sync) -> None:
         """Held entries are not let go of while pages of the new life still come."""
         peer = meet(members, B)
-        members.joined(peer, peer.node.chain.join(snapshot(B, E1)) or [], 10.0)
+        join(members, peer, snapshot(B, E1))
         newer = ReplicaId("b", 2)
         meet(members, newer)
         sync.behind(peer, 6, "b", 10.0)
@@ -158,8 +159,7 @@ class TestServing:
     @pytest.fixture(autouse=True)
     def own(self, members: Membership) -> None:
         """Let a have three entries; its own chain is at clock 4."""
-        for it in (member(), E1, E2, E3):
-            members.own.put(it, REGISTERED)
+        register(members, member(), E1, E2, E3)
 
     def served(self, effects: list[Effect]) -> list[tuple[Part, ...]]:
         """Return the parts of each chunk; the last one alone closes the request."""
@@ -194,7 +194,7 @@ class TestServing:
     def test_others_chains_too(self, members: Membership, sync: Sync) -> None:
         """Unchanged, as they came."""
         peer = meet(members, C)
-        peer.node.chain.join(snapshot(C, E1))
+        join(members, peer, snapshot(C, E1))
 
         assert self.serve(sync, Want(C, 0)) == [(snapshot(C, E1),)]
 
@@ -213,14 +213,14 @@ class TestServing:
         self, members: Membership, sync: Sync, want: Want
     ) -> None:
         """So that the asker turns to another at once. Nobody is told what it said itself."""
-        meet(members, B).node.chain.join(snapshot(B, E1))
+        join(members, meet(members, B), snapshot(B, E1))
 
         assert self.serve(sync, want) == [(Absent(want.replica),)]
 
     def test_not_what_is_down(self, members: Membership, sync: Sync) -> None:
         """We show nothing of it, so we vouch for nothing of it."""
         peer = meet(members, C)
-        peer.node.chain.join(snapshot(C, E1))
+        join(members, peer, snapshot(C, E1))
         members.hide(peer, NodeState.DOWN, members.cause("node-down"), "", 10.0)
 
         assert self.serve(sync, Want(C, 0)) == [(Absent(C),)]
@@ -256,7 +256,7 @@ class TestServing:
     ) -> None:
         """Delta after delta, each from where the last one ended."""
         members.own.deltas_after(0)
-        members.own.withdraw(E1.key, DEREGISTERED)
+        register(members, entry("1", b"v2"))
         monkeypatch.setattr(ring_module, "CHUNK_BYTES_MAX", 1)
 
         ((first, second),) = self.serve(sync, Want(A, 0))

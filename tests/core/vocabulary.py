@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from discoagent.core.chain import Chain
-from discoagent.core.effects import Emit, Event, EventKind, Send
+from discoagent.core.effects import Effect, Emit, Event, EventKind, Send
 from discoagent.core.entry import Cause, Entry, Kind, MemberRecord, ReplicaId
 from discoagent.core.membership import Membership, Peer, member_entry
 from discoagent.core.messages import Delta, Part, SyncChunk, SyncRequest, Want
@@ -90,6 +90,21 @@ def meet(members: Membership, replica: ReplicaId, *, heard: bool = True) -> Peer
     peer, _ = members.learn(replica, endpoint, 0.0, 10.0, direct=heard)
     assert peer is not None
     return peer
+
+
+def register(members: Membership, *entries: Entry) -> None:
+    """Let a register entries of its own."""
+    for it in entries:
+        before = members.own.put(it, REGISTERED)
+        members.presence.stepped(members.me, before, it, REGISTERED)
+
+
+def join(members: Membership, peer: Peer, *deltas: Delta) -> list[Effect]:
+    """Let a join deltas of another."""
+    effects: list[Effect] = []
+    for delta in deltas:
+        effects += members.joined(peer, peer.node.chain.join(delta) or [], 10.0)
+    return effects
 
 
 def ask(to: ReplicaId, number: int, *wants: Want) -> Send:
