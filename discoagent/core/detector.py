@@ -74,6 +74,7 @@ class Detector:
         self._void_before = now
         for peer in self._members.peers.values():
             peer.heard = max(peer.heard, now)
+            peer.dialling = NEVER
 
     def beat(self, peer: Peer, heartbeat: Heartbeat, now: float) -> list[Effect] | None:
         """Take a heartbeat of the peer's present life as a sign of life; None if it is none."""
@@ -142,8 +143,8 @@ class Detector:
             return peer.state is NodeState.DOWN, []
         if outcome is DialOutcome.SILENT or peer.state not in PRESENT:
             return False, []
-        if began == NEVER:
-            began = now
+        if began == NEVER:  # too late to be dated: the dial was given up, or we slept meanwhile
+            return False, []
         _refused(peer, began, mute=outcome is DialOutcome.MUTE)
         return False, self._judge(peer, now)
 

@@ -380,8 +380,12 @@ class Host:
         own = self.replica.own
         entries = [entry for entry in own if entry.shown]
         settled = own.record is not None and own.record.settled
+        said = {entry.key for entry in entries}
         self.end()
         self.begin(incarnation + 1, entries, settled=settled)
+        for key, registration in list(self.services.items()):
+            if key not in said:  # its client sees yet another life, and says it to that
+                self.world.comes_back(self, registration, self.world.random.uniform(0.05, 1.0))
 
 
 def settled_entry(record: MemberRecord) -> Entry:

@@ -122,9 +122,10 @@ class World:
         host.begin(incarnation, kept, settled=not first and restore is not Restore.NOTHING)
         if restore is Restore.NOTHING:
             for registration in list(host.services.values()):
-                self._comes_back(host, registration, self.random.uniform(0.05, back_within))
+                self.comes_back(host, registration, self.random.uniform(0.05, back_within))
 
-    def _comes_back(self, host: Host, registration: Registration, delay: float) -> None:
+    def comes_back(self, host: Host, registration: Registration, delay: float) -> None:
+        """Let a client say its registration again after a delay."""
         if delay * host.rate > self.profile.timing.settle_after - 0.1:
             registration.late = True
 
