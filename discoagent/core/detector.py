@@ -18,7 +18,7 @@ Currey, DSN 2018; on asking others SWIM: Das, Gupta, Motivala, DSN 2002.)
 
 from collections.abc import Iterable
 
-from discoagent.core.effects import Dial, DialOutcome, Disconnect, Effect, NodeState, Redial, Send
+from discoagent.core.effects import Dial, DialOutcome, Effect, NodeState, Redial, Send
 from discoagent.core.entry import CauseWord
 from discoagent.core.limits import PROBED_MAX, WITNESSES
 from discoagent.core.membership import NEVER, PRESENT, Asked, Membership, Peer, Testimony
@@ -224,8 +224,7 @@ class Detector:
 
     def _down(self, peer: Peer, evidence: str, now: float) -> list[Effect]:
         cause = self._members.cause(CauseWord.NODE_DOWN)
-        effects = self._members.hide(peer, NodeState.DOWN, cause, evidence, now)
-        return [*effects, Disconnect(peer.endpoint)]
+        return self._members.hide(peer, NodeState.DOWN, cause, evidence, now)
 
     # ---- asking others
 
@@ -282,7 +281,12 @@ class Detector:
 
     def _dial_lost(self, now: float) -> list[Effect]:
         """Dial a few of those that are down, in rotation: none is ever given up."""
-        lost = [peer for peer in self._members.peers.values() if peer.state is NodeState.DOWN]
+        taken = set(self._members.targets())  # by a renamed host: who is lost is not there
+        lost = [
+            peer
+            for peer in self._members.peers.values()
+            if peer.state is NodeState.DOWN and peer.endpoint not in taken
+        ]
         effects: list[Effect] = []
         for place in range(min(LOST_DIALS_PER_TICK, len(lost))):
             effects += self._dial(lost[(self._lost_turn + place) % len(lost)], now)

@@ -124,13 +124,21 @@ class Membership:
         """Return the endpoints of all peers that changes are pushed to."""
         if self._targets is None:
             self._targets = tuple(
-                peer.endpoint for peer in self.peers.values() if peer.state in PRESENT
+                dict.fromkeys(
+                    peer.endpoint for peer in self.peers.values() if peer.state in PRESENT
+                )
             )
         return self._targets
 
     def peer_at(self, endpoint: str) -> Peer | None:
-        """Return the peer that is reached there."""
-        return next((peer for peer in self.peers.values() if peer.endpoint == endpoint), None)
+        """Return the peer that is reached there; one that was, if there is none by now."""
+        there = [peer for peer in self.peers.values() if peer.endpoint == endpoint]
+        present = (peer for peer in there if peer.state in PRESENT)
+        return next(present, there[0] if there else None)
+
+    def _let_go(self, endpoint: str) -> list[Effect]:
+        """Close the links to an endpoint, unless another node is reached there (a renamed host)."""
+        return [] if endpoint in self.targets() else [Disconnect(endpoint)]
 
     def latest(self, node: str) -> int:
         """Return the highest incarnation of that name we ever heard of, buried ones too."""
@@ -210,7 +218,7 @@ class Membership:
             return []
         old, peer.endpoint = peer.endpoint, endpoint
         self._targets = None
-        return [Disconnect(old), Connect(endpoint)]
+        return [*self._let_go(old), Connect(endpoint)]
 
     def _succeed(self, peer: Peer, replica: ReplicaId, now: float) -> list[Effect]:
         """Another life of that node began: hold what is shown, and start its chain."""
@@ -246,9 +254,10 @@ class Membership:
     def hide(
         self, peer: Peer, state: NodeState, cause: Cause, evidence: str, now: float
     ) -> list[Effect]:
-        """Take a node down, or let it have left: its entries are shown no more."""
+        """Take a node down, or let it have left: its entries are shown no more, its links go."""
         effects = emit(self.presence.hide(peer.node, cause))
-        return effects + self.set_state(peer, state, evidence, now)
+        effects += self.set_state(peer, state, evidence, now)
+        return effects + self._let_go(peer.endpoint)
 
     def show(self, peer: Peer, evidence: str, now: float) -> list[Effect]:
         """Bring a node back that was down: it was there all the time."""
@@ -259,7 +268,8 @@ class Membership:
     def forget(self, peer: Peer) -> list[Effect]:
         """Drop a hidden node; its grave keeps hearsay from raising it."""
         chain = peer.node.chain
-        grave = Grave(peer.replica.incarnation, chain.clock, peer.beat, chain.closed)
+        closed = peer.state is NodeState.LEFT
+        grave = Grave(peer.replica.incarnation, chain.clock, peer.beat, closed)
         self.graves[peer.replica.node] = grave
         while len(self.graves) > GRAVES_MAX:
             self.graves.popitem(last=False)
@@ -268,18 +278,24 @@ class Membership:
         del self.by_hash[peer.node.hash]
         del self.peers[peer.replica.node]
         self._targets = None
-        return [Disconnect(peer.endpoint)]
+        return self._let_go(peer.endpoint)
 
     def joined(self, peer: Peer, segments: list[Segment], now: float) -> list[Effect]:
         """Show what joins did to a peer's chain; a closed chain means that the node has left."""
         if not segments:
             return []
         effects = emit(self.presence.applied(peer.node, segments))
-        if peer.node.chain.closed and peer.state is not NodeState.LEFT:
+        if peer.node.chain.closed:
             cause = _closing(segments) or self.cause(CauseWord.NODE_LEFT)
-            effects += self.hide(peer, NodeState.LEFT, cause, "it said that it leaves", now)
+            effects += self.leave(peer, cause, now)
         self.counted(peer)
         return effects
+
+    def leave(self, peer: Peer, cause: Cause, now: float) -> list[Effect]:
+        """Take in that a node has left: this life of it never comes back."""
+        if peer.state is NodeState.LEFT:
+            return []
+        return self.hide(peer, NodeState.LEFT, cause, "it said that it leaves", now)
 
     def counted(self, peer: Peer) -> None:
         """Keep the digests in step with this peer."""
