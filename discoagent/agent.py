@@ -7,31 +7,15 @@ node than the host's clock gives.
 import contextlib
 import gc
 import resource
-import time
 
 from discoagent import endpoints
+from discoagent.clock import Clock
 from discoagent.config import Config
 from discoagent.core.messages import Parting
 from discoagent.errors import InvalidRequest
 from discoagent.life import Life
 
 COLLECT_AFTER = (50_000, 20, 100)  # objects made until a collection: bulk work makes no cycles
-
-
-class Clock:
-    """All time that the agent reads, but for the loop's own timers."""
-
-    def now(self) -> float:
-        """Return seconds since the boot, also those in which the host was suspended."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-    def wall_us(self) -> int:
-        """Return microseconds since the epoch."""
-        return time.time_ns() // 1_000
-
-    def wall_ms(self) -> int:
-        """Return milliseconds since the epoch."""
-        return time.time_ns() // 1_000_000
 
 
 class Agent:

@@ -17,7 +17,8 @@ from typing import ClassVar
 class DiscoError(Exception):
     """Something that discoagent cannot do, as a sentence: what happened, to what, and what to do.
 
-    `kind` is a word for programs; `field` names the field of the request that is at fault, or is None.
+    `kind` is a word for programs; `field` names the field of the request that is at fault, or is
+    None.
     """
 
     code: ClassVar[int] = 7

@@ -10,9 +10,10 @@ import os
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
-from typing import Any, Protocol, assert_never
+from typing import Any, assert_never
 
 from discoagent import __version__
+from discoagent.clock import Clock
 from discoagent.config import Config
 from discoagent.core.effects import (
     Answer,
@@ -57,16 +58,6 @@ PUSH_SHARE = 10  # a push may take one part in so many of the loop's time
 TICK_MIN = 0.01
 
 _log = logging.getLogger("discoagent")
-
-
-class Clock(Protocol):
-    """All time that the agent reads, but for the loop's own timers."""
-
-    def now(self) -> float:
-        """Return seconds on a monotonic clock."""
-
-    def wall_ms(self) -> int:
-        """Return milliseconds since the epoch."""
 
 
 class Life:

@@ -137,15 +137,14 @@ class Child:
         if info.si_code != SI_KERNEL or os.getpgid(self.pid) != os.getpgrp():
             self.send(info.si_signo)
 
-    def attend(self, signals: Signals, tick: Callable[[], float | None] = lambda: None) -> Ending:
-        """Pass signals on until it ends. `tick` is called after each; it returns seconds until its
-        next call."""
+    def attend(self, signals: Signals, look: Callable[[], None]) -> Ending:
+        """Pass signals on until it ends; `look` is called at first and after each signal."""
         while True:
-            pause = tick()
+            look()
             ending = self.poll()
             if ending is not None:
                 return ending
-            info = signals.next(pause)
+            info = signals.next(None)
             if info is not None and info.si_signo != signal.SIGCHLD:
                 self.pass_on(info)
 

@@ -44,7 +44,7 @@ class Patience(Duration):
 def status(session: Session, wait_ready: float | None) -> int:
     """Show how the agent on this host is: ready or not, its peers, its addresses."""
     printer = session.printer(output.COMMON)
-    with session.disco() as disco:
+    with session.disco(waits=wait_ready is not None) as disco:
         if wait_ready is None:
             found, code = disco.status(), 0
         else:

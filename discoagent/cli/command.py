@@ -34,23 +34,17 @@ class Session:
         self.quiet = False
         self.no_headers = False
 
-    def answer_timeout(self) -> float:
-        """How long one answer of the agent may take, in seconds."""
-        if self.timeout is not None:
-            return self.timeout
-        text = os.environ.get("DISCO_TIMEOUT")
-        if not text:
-            return TIMEOUT
-        try:
-            return _positive(durations.parse(text))
-        except ValueError as error:
-            usage(f"DISCO_TIMEOUT {error}", "timeout")
+    def disco(self, *, waits: bool = False) -> "Disco":
+        """Return a client for the agent; it connects when it is first used.
 
-    def disco(self) -> "Disco":
-        """Return a client for the agent; it connects when it is first used."""
+        `waits`: the command waits for something, so that `--timeout` bounds all of it, and can only
+        shorten what a single answer may take.
+        """
         from discoagent.client import Disco
 
-        return Disco(self.socket, timeout=self.answer_timeout())
+        usual = usual_timeout()
+        seconds = usual if self.timeout is None else self.timeout
+        return Disco(self.socket, timeout=min(seconds, usual) if waits else seconds)
 
     def printer(self, formats: Sequence[str], default: str = "table") -> Printer:
         """Return what writes the answer: `formats` are those the command knows.
@@ -71,6 +65,17 @@ class Session:
     def stream_printer(self) -> Printer:
         """Return what writes events: lines on a terminal, `jsonl` otherwise."""
         return self.printer(output.NAMED, "table" if sys.stdout.isatty() else "jsonl")
+
+
+def usual_timeout() -> float:
+    """Return how long one answer of the agent may take where no flag says so, in seconds."""
+    text = os.environ.get("DISCO_TIMEOUT")
+    if not text:
+        return TIMEOUT
+    try:
+        return _positive(durations.parse(text))
+    except ValueError as error:
+        usage(f"DISCO_TIMEOUT {error}", "timeout")
 
 
 def _no_format(text: str, formats: Sequence[str]) -> str:

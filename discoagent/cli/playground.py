@@ -12,6 +12,7 @@ import shlex
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,8 +23,8 @@ from typing import NamedTuple, Self
 
 from discoagent.cli import demo
 from discoagent.cli.child import Child, Signals, stop_all
+from discoagent.cli.entry import Entry
 from discoagent.cli.output import talk
-from discoagent.cli.run import Entry
 from discoagent.client import Disco
 from discoagent.errors import AgentUnavailable, DiscoError, TimeoutExpired
 
@@ -79,7 +80,7 @@ class Agent:
                 at_our_death=signal.SIGKILL,
                 apart=True,
                 env=env,
-                stdin=os.open(os.devnull, os.O_RDONLY),
+                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )

@@ -98,7 +98,7 @@ def resolve(session: Session, *, service: str, one: bool, wait: float | None) ->
     Only usable instances that have a port; 1 when there are none.
     """
     printer = session.printer(output.RESOLVE, "host:port")
-    with session.disco() as disco:
+    with session.disco(waits=wait is not None) as disco:
         if wait is not None:
             from discoagent.cli.watching import wait_until
 

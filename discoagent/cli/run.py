@@ -5,7 +5,6 @@ ends with CMD whatever becomes of this process; while this process lives it tell
 ended.
 """
 
-import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -14,24 +13,13 @@ import click
 from discoagent import rules  # pure: the agent's own rules, in the agent's own words
 from discoagent.cli.child import PASSED_ON, Child, Ending, NotStartedError, Signals
 from discoagent.cli.command import Session, merged, usage, verb
+from discoagent.cli.entry import AWAY, WRONG, Entry
 from discoagent.cli.output import talk
 from discoagent.cli.registering import instance_options
-from discoagent.errors import (
-    AgentUnavailable,
-    Conflict,
-    DiscoError,
-    InvalidRequest,
-    NoInstance,
-    Refused,
-    TimeoutExpired,
-)
+from discoagent.errors import Conflict, NoInstance, Refused
 
 if TYPE_CHECKING:
-    from discoagent.client import Disco, Registration
-
-AWAY = (AgentUnavailable, TimeoutExpired)
-WRONG = (InvalidRequest, Refused, Conflict)
-RETRY_SECONDS = 0.5
+    from discoagent.client import Disco
 
 
 @verb(
@@ -76,50 +64,6 @@ def run(
         return _attended(child, signals, Entry(disco, child.pid, spec, quiet=session.quiet)).code
 
 
-class Entry:
-    """The registration of a child: made as soon as the agent is there, and told how the child
-    ended."""
-
-    def __init__(self, disco: "Disco", pid: int, spec: dict[str, Any], *, quiet: bool) -> None:
-        self.disco = disco
-        self.pid = pid
-        self.spec = spec
-        self.quiet = quiet
-        self.registration: Registration | None = None
-        self.told = ""
-
-    def register(self) -> float | None:
-        """Register if that is not done yet; return seconds until this is to be tried again.
-
-        Raises what the agent says against the registration, if it was the first to be asked.
-        """
-        if self.registration is not None:
-            return None
-        try:
-            self.registration = self.disco.register(**self.spec, pid=self.pid, wrapper=os.getpid())
-        except AWAY as error:
-            self.warn(f"not registered yet, as soon as the agent is there: {error.message}")
-        except NoInstance:  # the child has ended already
-            return None
-        else:
-            return None
-        return RETRY_SECONDS
-
-    def warn(self, text: str) -> None:
-        """Say one thing once."""
-        if not self.told:
-            talk(text, quiet=self.quiet)
-        self.told = text
-
-    def end(self, ending: Ending) -> None:
-        """Tell the agent how the child ended; what cannot be told any more is known to the agent as
-        `exit`."""
-        if self.registration is None:
-            return
-        with contextlib.suppress(DiscoError):
-            self.disco.deregister(self.registration.instance.name, cause=ending.cause)
-
-
 def _may_start(disco: "Disco", spec: dict[str, Any], *, require: bool) -> None:
     """Raise what speaks against starting CMD.
 
@@ -160,24 +104,15 @@ def _check_fields(spec: dict[str, Any]) -> None:
 
 
 def _attended(child: Child, signals: Signals, entry: Entry) -> Ending:
-    """Keep CMD registered until it ends. Refused at the first word: CMD is ended, and the error
-    raised."""
-    first = True
+    """Keep CMD registered until it ends. Refused at the first word: it is ended, and that raised."""
 
-    def tick() -> float | None:
-        nonlocal first
-        try:
-            return entry.register()
-        except WRONG as error:
-            if first:
-                raise
-            entry.warn(f"runs unregistered: {error.message}")
-            return RETRY_SECONDS
-        finally:
-            first = False
+    def look() -> None:
+        if entry.refused is not None:
+            raise entry.refused
 
+    entry.keep_trying()
     try:
-        ending = child.attend(signals, tick)
+        ending = child.attend(signals, look)
     except WRONG:
         child.stop(signals)
         raise

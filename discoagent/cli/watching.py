@@ -37,7 +37,7 @@ def watch(session: Session, services: tuple[str, ...], count: int | None) -> int
     """
     printer = session.stream_printer()
     left = count
-    with session.disco() as disco:
+    with session.disco(waits=True) as disco:
         synced = False
         for event in events(session, disco, services):
             printer.event(event)
@@ -70,7 +70,7 @@ def wait(session: Session, *, service: str, count: int | None, gone: bool) -> in
     def met(present: list[Instance]) -> bool:
         return not present if gone else sum(it.usable for it in present) >= enough
 
-    with session.disco() as disco:
+    with session.disco(waits=True) as disco:
         present = wait_until(session, disco, service, met)
     if session.format is not None:
         printer.many([it for it in present if it.usable], INSTANCES)

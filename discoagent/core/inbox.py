@@ -4,7 +4,7 @@ from typing import assert_never
 
 from discoagent.core.detector import Detector
 from discoagent.core.effects import Answer, Effect
-from discoagent.core.entry import ReplicaId
+from discoagent.core.entry import CauseWord, ReplicaId
 from discoagent.core.exchange import Exchange
 from discoagent.core.greeter import Greeter
 from discoagent.core.hearsay import Hearsay
@@ -20,6 +20,7 @@ from discoagent.core.messages import (
     Heartbeat,
     Hello,
     Message,
+    Parting,
     Probe,
     ProbeReply,
     Refusal,
@@ -196,9 +197,15 @@ class Inbox:
         if peer is None or peer.replica != sender:
             self._members.counters["farewell-unknown"] += 1
             return []
-        if farewell.delta is not None and farewell.delta.replica == sender:
-            return self._deltas((farewell.delta,), sender, now)
-        return self._detector.farewell(peer, now)
+        deltas = () if farewell.delta is None else (farewell.delta,)
+        effects = self._deltas(deltas, sender, now)
+        if farewell.parting is Parting.RESTART:
+            return effects + self._detector.farewell(peer, now)
+        # Its closing step may lie beyond a gap that nobody fills any more: its word is enough.
+        ends = [removal for delta in deltas for removal in delta.removed.values()]
+        last = max(ends, key=lambda removal: removal.clock, default=None)
+        cause = last.cause if last is not None else self._members.cause(CauseWord.NODE_LEFT)
+        return effects + self._members.leave(peer, cause, now)
 
     def _digest(self, digest: Digest, sender: ReplicaId, now: float) -> list[Effect]:
         if sender.node not in self._members.peers:

@@ -1,4 +1,5 @@
-"""A whole cluster in one process: the real replica and the real wire codec under a virtual clock and a seeded network.
+"""A whole cluster in one process: the real replica and the real wire codec under a virtual clock
+and a seeded network.
 
     world = World(seed=7)
     world.start("a")
@@ -8,7 +9,8 @@
     world.run(seconds=10)
     world.settle()
 
-Every check of `checks` runs after every step; `python -m discoagent.sim` does this with random worlds by the thousand.
+Every check of `checks` runs after every step; `python -m discoagent.sim` does this with random
+worlds by the thousand.
 """
 
 from discoagent.sim.failure import CheckFailed

@@ -1,7 +1,8 @@
-"""Random worlds: a seed draws how bad the world is, then what happens in it; peace must bring agreement.
+"""Random worlds: a seed draws how bad the world is, then what happens in it; peace must bring
+agreement.
 
-Safety is checked after every step of the trouble, liveness once it ends, then silence. The same seed
-always gives the same world, in any process.
+Safety is checked after every step of the trouble, liveness once it ends, then silence. The same
+seed always gives the same world, in any process.
 """
 
 import time

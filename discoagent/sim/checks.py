@@ -1,4 +1,6 @@
-"""What must hold after every step, one function each. A check that fails raises `CheckFailed` with its name."""
+"""What must hold after every step, one function each. A check that fails raises `CheckFailed` with
+its name.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +15,7 @@ from discoagent.core.messages import Heartbeat
 from discoagent.core.replica import Replica
 from discoagent.core.timing import TICK
 from discoagent.sim.failure import CheckFailed
-from discoagent.sim.model import Life, by_key, serial_of
+from discoagent.sim.model import Life, serial_of
 
 if TYPE_CHECKING:
     from discoagent.sim.host import Host
@@ -166,7 +168,9 @@ def events_replay_to_what_is_shown(step: Step) -> None:
 
 
 def clocks_never_fall(step: Step) -> None:
-    """Of what is shown of a node, (incarnation, clock) only grows, over being down and forgotten too."""
+    """Of what is shown of a node, (incarnation, clock) only grows, over being down and forgotten
+    too.
+    """
     peaks = step.observer.peaks
     for name, chain in _chains(step.members):
         at = (chain.replica.incarnation, chain.clock)
@@ -238,7 +242,9 @@ def events_change_something(step: Step) -> None:
 
 
 def removals_have_reasons(step: Step) -> None:
-    """An entry is removed because it ended, because its node is gone, or because nobody spoke for it in time."""
+    """An entry is removed because it ended, because its node is gone, or because nobody spoke for
+    it in time.
+    """
     for effect in step.effects:
         if not isinstance(effect, Emit) or effect.event.kind is not EventKind.REMOVED:
             continue
@@ -298,7 +304,9 @@ def handovers_are_dated(step: Step) -> None:
 
 
 def verdicts_have_reasons(step: Step) -> None:
-    """Nobody is suspected or taken down without a silence, and no silence is without its cause in the world."""
+    """Nobody is suspected or taken down without a silence, and no silence is without its cause in
+    the world.
+    """
     for effect in step.effects:
         if not isinstance(effect, StateChanged) or effect.before is None:
             continue
@@ -348,7 +356,9 @@ def _judge(step: Step, effect: StateChanged, silence: float) -> None:
 
 
 def lives_are_real(step: Step) -> None:
-    """Every life that is told of was lived, and no peer's life is younger than its node's present one."""
+    """Every life that is told of was lived, and no peer's life is younger than its node's present
+    one.
+    """
     for peer in step.members.peers.values():
         _real(step, peer)
 
@@ -358,56 +368,6 @@ def _real(step: Step, peer: Peer) -> Life:
     if life is None:
         raise step.fail(lives_are_real, f"{peer.replica} never lived")
     return life
-
-
-# ---- after peace
-
-
-def agreement(world: "World") -> str | None:
-    """Say in what the running agents differ from what is true; None if in nothing."""
-    running = [host for _, host in sorted(world.hosts.items()) if host.running]
-    true = {
-        (host.name, key): registration.entry
-        for host in running
-        for key, registration in host.services.items()
-    }
-    for host in running:
-        assert host.replica is not None
-        wrong = _disagrees(host, host.replica, running) or _shows_wrong(host, true)
-        if wrong is not None:
-            return f"{host.replica.id}: {wrong}"
-    return None
-
-
-def _disagrees(host: "Host", replica: Replica, running: list["Host"]) -> str | None:
-    if host.seeds and not replica.ready and len(running) > 1:
-        return "not ready"
-    members = members_of(replica)
-    for other in running:
-        if other is host:
-            continue
-        peer = members.peers.get(other.name)
-        assert other.replica is not None
-        if peer is None or peer.replica != other.replica.id:
-            return f"{other.replica.id} is known as {peer.replica if peer else None}"
-        if peer.state is not NodeState.ALIVE:
-            return f"{other.name} is {peer.state}"
-        if peer.node.chain.clock != other.replica.own.clock:
-            return f"{other.name} at {peer.node.chain.clock}, not {other.replica.own.clock}"
-    names = {other.name for other in running}
-    for peer in members.peers.values():
-        if peer.replica.node not in names and not peer.node.hidden:
-            return f"{peer.replica} is gone, and {peer.state}"
-    return None
-
-
-def _shows_wrong(host: "Host", true: dict[tuple[str, Key], Entry]) -> str | None:
-    shown = host.observer.shown
-    if shown == true:
-        return None
-    more = sorted(str(key) for key in shown if true.get(key) != shown[key])
-    less = sorted(str(key) for key in true if key not in shown)
-    return f"shows {more} too much or wrong, {less} not"
 
 
 EACH_STEP: tuple[Callable[[Step], None], ...] = (
@@ -426,4 +386,3 @@ WHERE_CHANGED: tuple[Callable[[Step], None], ...] = (
     sizes_are_bounded,
     invariants_hold,
 )
-__all__ = ["Checks", "Observer", "agreement", "by_key", "members_of"]

@@ -117,7 +117,9 @@ class Host:
             self.later(patience, self.settle)
 
     def later(self, delay: float, action: Callable[[], None]) -> None:
-        """Do something after a delay if this life still lasts; a stopped process does it once it goes on."""
+        """Do something after a delay if this life still lasts; a stopped process does it once it
+        goes on.
+        """
         life = self.life
 
         def due() -> None:
@@ -271,7 +273,7 @@ class Host:
 
     # ---- effects
 
-    def _run(self, effect: Effect) -> None:
+    def _run(self, effect: Effect) -> None:  # noqa: C901 - one case an effect
         if not isinstance(effect, Broadcast):
             self.world.say(self.name, effect)
         match effect:
@@ -337,7 +339,7 @@ class Host:
         self._links.pop(endpoint, None)
         self.world.network.hang_up(self.name, host_of(endpoint))
 
-    def _send(self, effect: Broadcast | Send | Answer) -> None:
+    def _send(self, effect: Broadcast | Send | Answer) -> None:  # noqa: C901 - likewise
         frame = self._encode(effect.message)
         send = self.world.network.send
         match effect:

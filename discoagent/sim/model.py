@@ -1,4 +1,5 @@
-"""What is true: every registration that was ever made, and every life's history, kept apart from the core.
+"""What is true: every registration that was ever made, and every life's history, kept apart from
+the core.
 
 The checks compare the replicas with this. It holds what the core cannot: the whole past.
 """
@@ -17,7 +18,8 @@ MEMBER_KEY: Key = (Kind.MEMBER, "", "")
 class Registration:
     """One registration over all its versions: what a client began, and how it ended.
 
-    `late`: after a lost store its client was not back in time, so that it was rightly removed while it lived.
+    `late`: after a lost store its client was not back in time, so that it was rightly removed while
+    it lived.
     """
 
     serial: int

@@ -1,7 +1,8 @@
 """ZeroMQ's links as far as the protocol can tell them apart, and worse.
 
-Faithful: every connection keeps its order; what is sent to somebody who cannot be reached waits at the sender (a DEALER)
-or is lost (a PUB, an answer). The adversary of a `Profile` loses, doubles and shuffles whatever it likes.
+Faithful: every connection keeps its order; what is sent to somebody who cannot be reached waits at
+the sender (a DEALER) or is lost (a PUB, an answer). The adversary of a `Profile` loses, doubles and
+shuffles whatever it likes.
 """
 
 from collections.abc import Callable

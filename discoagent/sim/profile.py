@@ -1,4 +1,6 @@
-"""How bad a world is. A swarm draws a profile for each seed, so that every kind of bad luck gets worlds of its own."""
+"""How bad a world is. A swarm draws a profile for each seed, so that every kind of bad luck gets
+worlds of its own.
+"""
 
 import random
 from collections.abc import Iterator
@@ -16,7 +18,9 @@ SHORT_GRACE = Timing(suspect_after=2.0, down_after=4.0, restart_grace=4.5, settl
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
-    """Limits of the core made so small that a world of a few entries reaches them; None: as they are."""
+    """Limits of the core made so small that a world of a few entries reaches them; None: as they
+    are.
+    """
 
     ring_segments: int | None = None
     chunk_entries: int | None = None
@@ -50,10 +54,12 @@ class Knobs:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a world's network and hosts are like. Times in seconds, rates per second over the whole world.
+    """What a world's network and hosts are like. Times in seconds, rates per second over the whole
+    world.
 
-    `ordered`: frames of one connection stay in order, as over TCP. `late`: heartbeats of a cut arrive after it,
-    all at once. `pacing`: a flush waits up to this long. `skew`: host clocks run this much fast or slow.
+    `ordered`: frames of one connection stay in order, as over TCP. `late`: heartbeats of a cut
+    arrive after it, all at once. `pacing`: a flush waits up to this long. `skew`: host clocks run
+    this much fast or slow.
     """
 
     nodes: int = 3

@@ -1,4 +1,4 @@
-"""What happened, twice: as a hash that any two runs of one seed share, and as lines for a reader."""
+"""What happened, twice: as a hash that two runs of one seed share, and as lines for a reader."""
 
 import hashlib
 from collections import deque
@@ -8,7 +8,9 @@ TAIL_LINES = 400
 
 
 class Trace:
-    """Folds every step into a SHA-256, and keeps the last lines; `echo` gets each line as it is written."""
+    """Folds every step into a SHA-256, and keeps the last lines; `echo` gets each line as it is
+    written.
+    """
 
     def __init__(self, echo: Callable[[str], None] | None = None) -> None:
         self._hash = hashlib.sha256()

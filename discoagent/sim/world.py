@@ -1,4 +1,6 @@
-"""The world: a virtual clock, an agenda, one source of luck, hosts and a network. Its verbs are what tests say."""
+"""The world: a virtual clock, an agenda, one source of luck, hosts and a network. Its verbs are
+what tests say.
+"""
 
 import heapq
 import random
@@ -9,7 +11,7 @@ from discoagent.core.effects import Event
 from discoagent.core.entry import Cause, CauseWord, Entry, Key, Kind
 from discoagent.core.messages import Parting
 from discoagent.core.replica import Replica
-from discoagent.sim.checks import agreement
+from discoagent.sim.agreement import agreement
 from discoagent.sim.failure import CheckFailed
 from discoagent.sim.host import FIRST_INCARNATION, Host
 from discoagent.sim.model import Model, Registration
@@ -71,7 +73,9 @@ class World:
         self.now = end
 
     def until(self, condition: Callable[[], bool], within: float) -> float:
-        """Let time pass until something holds; return how long it took. Raises CheckFailed after `within` s."""
+        """Let time pass until something holds; return how long it took. Raises CheckFailed after
+        `within` s.
+        """
         began, end = self.now, self.now + within
         while not condition():
             if not self._agenda or self._agenda[0][0] > end:
@@ -95,10 +99,12 @@ class World:
         clock_back: float = 0.0,
         seeds: tuple[str, ...] | None = None,
     ) -> None:
-        """Start an agent, the first time or again; it is told of `seeds` (hosts), else of all hosts so far.
+        """Start an agent, the first time or again; it is told of `seeds` (hosts), else of all hosts
+        so far.
 
-        After `Restore.NOTHING` each client is back within `back_within` seconds. `clock_back`: the host's
-        wall clock was set back by so many seconds, and nothing on disk remembers a higher incarnation.
+        After `Restore.NOTHING` each client is back within `back_within` seconds. `clock_back`: the
+        host's wall clock was set back by so many seconds, and nothing on disk remembers a higher
+        incarnation.
         """
         host = self.hosts.get(name)
         first = host is None
@@ -141,7 +147,7 @@ class World:
         self.hosts[name].end()
 
     def power_off(self, name: str) -> None:
-        """End a host: nothing on it answers any more, not even a kernel, and its services are gone."""
+        """End a host: nothing on it answers any more, not even its kernel; its services are gone."""
         self.say(name, "loses power")
         host = self.hosts[name]
         host.dark = True
@@ -269,7 +275,7 @@ class World:
     # ---- peace
 
     def settle(self) -> float:
-        """Heal all, demand agreement within a bound, then silence; return how long agreement took."""
+        """Heal all, demand agreement within a bound, then silence; return how soon agreement came."""
         self.say("", "peace")
         self.network.settle()
         for host in self.hosts.values():

@@ -9,7 +9,6 @@ Nothing here sleeps: a wait ends with what is waited for, or with an error after
 
 import itertools
 import os
-import pickle
 import shutil
 import signal
 import subprocess
@@ -17,7 +16,6 @@ import sys
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -380,31 +378,4 @@ def wait_until(holds: Callable[[], T], deadline: float = DEADLINE) -> T:
         if time.monotonic() > until:
             raise AssertionError(f"did not become true in {deadline:g} s")
         pause.wait(LOOK_AGAIN)
-    return answer
-
-
-def as_user(uid: int, work: Callable[[], T]) -> T:
-    """Do something in a child process of another user (for tests that run as root)."""
-    reader, writer = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of fork beside threads
-        child = os.fork()
-    if child == 0:
-        outcome: Any
-        try:
-            os.setgroups([])
-            os.setgid(uid)
-            os.setuid(uid)
-            outcome = True, work()
-        except BaseException as error:  # noqa: BLE001 - told to the parent
-            outcome = False, repr(error)
-        with os.fdopen(writer, "wb") as pipe:
-            pickle.dump(outcome, pipe)
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        done, result = pickle.load(pipe)
-    os.waitpid(child, 0)
-    assert done, result
-    answer: T = result
     return answer

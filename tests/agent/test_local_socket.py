@@ -16,8 +16,9 @@ import zmq
 from discoagent import api
 from discoagent.errors import Conflict, InvalidRequest, NoInstance, Refused
 from discoagent.instance import Event, Instance
-from tests.agent.harness import AgentProcess, Raw, as_user, scratch_directory, start_agent
+from tests.agent.harness import AgentProcess, Raw, scratch_directory, start_agent
 from tests.agent.local_world import a_process
+from tests.agent.users import as_user
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs other users")
 

@@ -8,7 +8,7 @@ from tests.house.project import PACKAGE, ROOT, imports, module_name, python_file
 
 # From the bottom up. A module imports from its own package, and from the layers below.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("bell", "core", "durations", "errors"),
+    ("bell", "clock", "core", "durations", "errors"),
     ("endpoints", "instance", "rules", "sockets", "wire_fields"),
     ("api", "settings", "wire_chains"),
     ("config", "ipc", "logs", "session", "wire_messages"),
