@@ -66,10 +66,10 @@ Says = Callable[..., list[Effect]]
 
 
 def beat(
-    b: Peer, number: int, *, clock: int = 2, hashed: int = 0, incarnation: int = 1
+    b: Peer, number: int, *, clock: int = 2, spoiled: int = 0, incarnation: int = 1
 ) -> Heartbeat:
     """Return a heartbeat of b's; its hash is right unless spoiled."""
-    chain_hash = b.node.chain.hash ^ hashed
+    chain_hash = b.node.chain.hash ^ spoiled
     return Heartbeat(b.node.hash, incarnation, number, clock, 0, 0, chain_hash)
 
 
