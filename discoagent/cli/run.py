@@ -104,7 +104,7 @@ def _check_fields(spec: dict[str, Any]) -> None:
 
 
 def _attended(child: Child, signals: Signals, entry: Entry) -> Ending:
-    """Keep CMD registered until it ends. Refused at the first word: it is ended, and that raised."""
+    """Keep CMD registered until it ends; one that is refused at the first word is ended."""
 
     def look() -> None:
         if entry.refused is not None:
