@@ -56,6 +56,9 @@ class Hearsay:
         if peer is None or peer.replica != told.replica:
             return None, effects
         peer.beat = max(peer.beat, told.beat)
+        # However old the word, it gets the time to be heard here before it is taken down; what we
+        # tell of it stays as old as it is.
+        peer.told = max(peer.told, now - members.timing.suspect_after)
         if restarting:
             if told.refused_ms >= 0:
                 peer.refused = peer.gone = asked - told.refused_ms / 1000

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from discoagent.sim.world import World
 
 FULL_EVERY = 40  # steps that changed nothing visible between two full checks
-PROMPT = 0.02  # seconds of latency up to which a healthy peer is never even suspect
+PROMPT = 0.02  # s of latency up to which a healthy peer is never even suspect
 SLACK = 1.5  # seconds that ticks, jitter and heartbeats on their way may add to a silence
 NODE_CAUSES = (CauseWord.NODE_DOWN, CauseWord.NODE_LEFT, CauseWord.NODE_FORGOTTEN)
 
@@ -266,9 +266,9 @@ def _reason(step: Step, event: Event) -> str | None:
     if word == CauseWord.NODE_LEFT:
         return "left" if _closed_by(step, event) else None
     if word == CauseWord.UNKNOWN:
-        if registration.ended is not None:
-            return "ended"
-        return "late" if registration.late or _grace_is_over(step, event.node) else None
+        if registration.late or _grace_is_over(step, event.node):
+            return "late"
+        return "ended" if registration.ended is not None else None
     if (event.node, event.before.key, event.cause) not in step.world.model.endings:
         return None
     return "ended" if registration.ended is not None else None

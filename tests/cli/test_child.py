@@ -16,14 +16,12 @@ from tests.cli.ctl import ANSWER_SECONDS, ARGV, ctl, environment
 FOR_EVER = "import os, signal\nprint(os.getpid(), flush=True)\nwhile True: signal.pause()\n"
 TELLS = """
 import os, signal
-def tell(number, frame):
-    print(signal.Signals(number).name, flush=True)
 names = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
-for name in names:
-    signal.signal(getattr(signal, name), tell)
+told = {getattr(signal, name) for name in names}
+signal.pthread_sigmask(signal.SIG_BLOCK, told)  # one that comes early waits
 print(os.getpid(), flush=True)
 for _ in names:
-    signal.pause()
+    print(signal.Signals(signal.sigwait(told)).name, flush=True)
 """
 
 
