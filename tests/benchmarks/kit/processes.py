@@ -1,0 +1,27 @@
+"""What the kernel says of a process: its memory and the time it had."""
+
+import time
+from pathlib import Path
+
+from tests.benchmarks.kit.load import pause
+
+
+def resident(pid: int) -> int:
+    """Return the resident memory in bytes."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Rss:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError(f"process {pid} has no resident memory")
+
+
+def ran(pid: int) -> float:
+    """Return for how many seconds all threads of a process ran together."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
+
+def load_of(pid: int, seconds: float) -> float:
+    """Return the share of one core, in percent, that a process takes for so many seconds."""
+    before, began = ran(pid), time.monotonic()
+    pause(seconds)
+    return 100 * (ran(pid) - before) / (time.monotonic() - began)
