@@ -21,14 +21,18 @@ QUIET = 0.01  # seconds before each change
 def main(*, rounds: int = ROUNDS, samples: int = SAMPLES, resident: int = RESIDENT) -> None:
     """Measure, and print each figure beside its floor."""
     title("propagation: register on agent a -> raw watcher on agent b, one at a time after quiet")
-    with Cluster("a", "b", "c") as cluster, bare.chain(cluster.directory) as (near, far):
-        with load.Bare(near) as speaker, load.Bare(far) as listener:
-            listener.send(b"watch")
-            measure = _Measurement(cluster, speaker, listener)
-            _print("nothing else resident", measure.take(rounds, samples))
-            with load.fill(cluster["a"], resident):
-                load.until_held(list(cluster.agents.values()), resident)
-            _print(f"{resident} entries resident", measure.take(rounds, samples))
+    with (
+        Cluster("a", "b", "c") as cluster,
+        bare.chain(cluster.directory) as (near, far),
+        load.Bare(near) as speaker,
+        load.Bare(far) as listener,
+    ):
+        listener.send(b"watch")
+        measure = _Measurement(cluster, speaker, listener)
+        _print("nothing else resident", measure.take(rounds, samples))
+        with load.fill(cluster["a"], resident):
+            load.until_held(list(cluster.agents.values()), resident)
+        _print(f"{resident} entries resident", measure.take(rounds, samples))
 
 
 def _print(figure: str, pair: Pair) -> None:

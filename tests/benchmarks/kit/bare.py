@@ -12,7 +12,7 @@ import ctypes
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -94,7 +94,7 @@ def chain(directory: Path) -> Iterator[tuple[str, str]]:
         yield near, far
 
 
-ROLES = {"echo": echo, "front": front, "back": back}
+ROLES: dict[str, Callable[..., None]] = {"echo": echo, "front": front, "back": back}
 
 if __name__ == "__main__":
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
