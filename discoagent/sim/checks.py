@@ -71,7 +71,7 @@ def members_of(replica: Replica) -> Membership:
 
 
 class Checks:
-    """Runs the checks on one host; those that walk everything only when something may have changed."""
+    """Runs the checks on one host; those that walk everything only where something changed."""
 
     def __init__(self, world: "World", host: "Host") -> None:
         self._world = world

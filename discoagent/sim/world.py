@@ -147,7 +147,7 @@ class World:
         self.hosts[name].end()
 
     def power_off(self, name: str) -> None:
-        """End a host: nothing on it answers any more, not even its kernel; its services are gone."""
+        """End a host: not even its kernel answers any more, and its services are gone."""
         self.say(name, "loses power")
         host = self.hosts[name]
         host.dark = True
@@ -275,7 +275,7 @@ class World:
     # ---- peace
 
     def settle(self) -> float:
-        """Heal all, demand agreement within a bound, then silence; return how soon agreement came."""
+        """Heal all, demand agreement within a bound, then silence; return how soon it was reached."""
         self.say("", "peace")
         self.network.settle()
         for host in self.hosts.values():
