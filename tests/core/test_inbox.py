@@ -21,6 +21,8 @@ from discoagent.core.messages import (
     Parting,
     Probe,
     ProbeReply,
+    Refusal,
+    RefusalKind,
     Removal,
     SyncChunk,
     SyncRequest,
@@ -156,6 +158,10 @@ class TestHeartbeats:
         assert a.counters["chain-hash"] == 1
         assert [it.entry for it in a.lookup(E1.kind)] == [E1]
 
+    def test_one_that_is_behind_its_own_delta(self, b: Peer, says: Says) -> None:
+        """It was sent before, and came after: the two travel on different sockets."""
+        assert says(beat(b, 50, clock=1, spoiled=1), None) == []
+
 
 class TestFarewells:
     """How a node goes."""
@@ -186,6 +192,44 @@ class TestFarewells:
 
         assert says(beat(b, 99), None) == []
         assert b.state is NodeState.LEFT
+
+
+class TestGreetings:
+    """What the greeter leaves to do."""
+
+    def test_a_refusal_reaches_it(self, cluster: Cluster, a: Replica, says: Says) -> None:
+        """Whoever sent it."""
+        a.seeds(["x:1"], cluster.now)
+        (asked,) = a._inbox._greeter._said.values()
+        says(Refusal(asked.number, RefusalKind.CLUSTER, "other", "no"), C)
+
+        assert cluster.said()[-1] == "a: is refused by c.1, CLUSTER"
+
+    def test_an_answer_of_a_life_that_is_over(
+        self, cluster: Cluster, a: Replica, says: Says
+    ) -> None:
+        """It tells us nothing, and no goal is set by it."""
+        a.join("b:1", cluster.now)
+        (asked,) = a._inbox._greeter._said.values()
+        old = ReplicaId("b", 0)
+
+        assert says(Welcome(asked.number, "home", "b:1", (1, 1), (), 9), old) == []
+
+    def test_an_exchange_that_was_of_no_use(self, cluster: Cluster, b: Peer, says: Says) -> None:
+        """The next one with that peer waits longer."""
+        for number in range(50, 60):
+            cluster.now += 0.5
+            says(beat(b, number), None)
+        b.back_off = 8.0
+        (number,) = [it.number for it in _questions(cluster)]
+        says(DigestReply(number, ()))
+
+        assert b.back_off == 8.0
+
+
+def _questions(cluster: Cluster) -> list[Digest]:
+    sent = [it.message for it in cluster.effects["a"] if isinstance(it, Send)]
+    return [it for it in sent if isinstance(it, Digest)][-1:]
 
 
 class TestAnswers:
@@ -234,9 +278,9 @@ class TestAnswers:
 class TestReadiness:
     """Ready once all is here that the first one to welcome us told of."""
 
-    def test_nobody_welcomed_us(self, a: Replica) -> None:
+    def test_nobody_welcomed_us(self, cluster: Cluster) -> None:
         """The shell decides how long to wait."""
-        assert not a.ready or a._members.peers
+        assert not cluster.start("a", "x").ready
 
     def test_what_is_gone_is_not_waited_for(self, cluster: Cluster) -> None:
         """A node that was told of and is down before its chain came."""
