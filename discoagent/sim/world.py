@@ -275,7 +275,7 @@ class World:
     # ---- peace
 
     def settle(self) -> float:
-        """Heal all, demand agreement within a bound, then silence; return how soon it was reached."""
+        """Heal all, demand agreement within a bound, then silence; return how soon it came."""
         self.say("", "peace")
         self.network.settle()
         for host in self.hosts.values():

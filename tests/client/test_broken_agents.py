@@ -63,11 +63,16 @@ def test_a_listener_of_another_protocol_is_no_agent(path: str) -> None:
 
         server = threading.Thread(target=serve)
         server.start()
-        with Disco(path, timeout=SHORT) as disco, pytest.raises(DiscoError, match=path) as caught:
+        with Disco(path, timeout=SHORT) as disco, pytest.raises(DiscoError) as caught:
             disco.ping()
         server.join()
 
-    assert isinstance(caught.value, AgentUnavailable | TimeoutExpired)
+    # libzmq takes the words for a peer of long ago: it drops them, or hands them on as a frame.
+    if caught.value.kind == "protocol":
+        assert "does not speak local protocol 1" in str(caught.value)
+    else:
+        assert isinstance(caught.value, AgentUnavailable | TimeoutExpired)
+        assert path in str(caught.value)
 
 
 def test_an_agent_that_does_not_answer_is_a_timeout_and_the_next_call_works(path: str) -> None:
