@@ -67,8 +67,7 @@ class Connection:
         self._greeting: Greeting | None = None
         self._socket = _context().socket(zmq.DEALER)
         self._socket.set(zmq.LINGER, LINGER_MS)
-        # Never again, in effect; -1 would drop the last answers of an agent that ends with them.
-        self._socket.set(zmq.RECONNECT_IVL, 86_400_000)
+        self._socket.set(zmq.RECONNECT_IVL, -1)
         self._socket.set(zmq.SNDHWM, QUEUE_FRAMES_MAX)
         self._socket.set(zmq.RCVHWM, QUEUE_FRAMES_MAX)
         self._monitor = self._socket.get_monitor_socket(_ENDINGS)
