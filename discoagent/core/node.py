@@ -53,7 +53,7 @@ class Node:
 
     def begin(self, replica: ReplicaId, now: float, grace: float) -> None:
         """Freeze what is shown and start the chain of another life (or the same one's anew)."""
-        held = {} if self.hidden else {group: dict(self.group(group)) for group in self.groups()}
+        held = {group: dict(self.group(group)) for group in self.groups()}
         if self.chain.record is not None:
             self.boot_before = self.chain.record.boot
         if held:

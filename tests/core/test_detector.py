@@ -230,6 +230,9 @@ class TestSilence:
         assert b.beat == 0
         assert detector.dialled("b:1", REFUSED, 14.1) == (False, [])
         assert b.state is NodeState.ALIVE
+        assert detector.link_down("b:1", 14.2) == [Dial("b:1")]
+        detector.paused(14.3)
+        assert detector.link_down("b:1", 14.4) == [Dial("b:1")]
 
 
 class TestGone:

@@ -91,12 +91,19 @@ class Handover(RuleBasedStateMachine):
             self.owners[name].put(member(settled=True, boot="x"), REGISTERED)
             self.models[name] = Model()
 
-    # ---- what the owner does; nobody sees it yet
+    # ---- what the owner does; nobody sees it yet, unless it is told at once
 
-    @rule(name=st.sampled_from(NODES), key=st.sampled_from(KEYS), body=st.sampled_from(BODIES))
-    def register(self, name: str, key: tuple[str, str], body: bytes) -> None:
+    @rule(
+        name=st.sampled_from(NODES),
+        key=st.sampled_from(KEYS),
+        body=st.sampled_from(BODIES),
+        told=st.booleans(),
+    )
+    def register(self, name: str, key: tuple[str, str], body: bytes, *, told: bool) -> None:
         """Register an entry, or another version of it."""
         self.owners[name].put(entry(key[1], body, name=key[0]), REGISTERED)
+        if told:
+            self.deliver(name)
 
     @rule(name=st.sampled_from(NODES), key=st.sampled_from(KEYS))
     def deregister(self, name: str, key: tuple[str, str]) -> None:
@@ -131,9 +138,10 @@ class Handover(RuleBasedStateMachine):
         kept=st.sets(st.sampled_from(KEYS)),
         reboot=st.booleans(),
         all_kept=st.booleans(),
+        told=st.booleans(),
     )
     def restart(
-        self, name: str, kept: set[tuple[str, str]], *, reboot: bool, all_kept: bool
+        self, name: str, kept: set[tuple[str, str]], *, reboot: bool, all_kept: bool, told: bool
     ) -> None:
         """A word of another life arrives; that life has restored some of its entries so far."""
         model, node = self.models[name], self.nodes[name]
@@ -147,6 +155,8 @@ class Handover(RuleBasedStateMachine):
         self.owners[name] = owner
         node.begin(owner.replica, self.now, GRACE)
         model.begin(self.now)
+        if told:
+            self.deliver(name)
 
     # ---- what time and silence do
 
@@ -212,4 +222,4 @@ class Handover(RuleBasedStateMachine):
 
 
 TestHandover = Handover.TestCase
-TestHandover.settings = settings(max_examples=100, stateful_step_count=40)
+TestHandover.settings = settings(max_examples=150, stateful_step_count=40)

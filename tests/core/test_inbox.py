@@ -30,7 +30,7 @@ from discoagent.core.messages import (
 )
 from discoagent.core.replica import Replica
 from tests.core.cluster import Cluster
-from tests.core.vocabulary import LEFT, REGISTERED, B, C, added, entry, removed
+from tests.core.vocabulary import LEFT, REGISTERED, A, B, C, added, entry, removed
 
 E1, E2 = entry("1"), entry("2")
 B2 = ReplicaId("b", 2)
@@ -281,6 +281,29 @@ class TestReadiness:
     def test_nobody_welcomed_us(self, cluster: Cluster) -> None:
         """The shell decides how long to wait."""
         assert not cluster.start("a", "x").ready
+
+    def test_not_before_all_is_here(self, cluster: Cluster) -> None:
+        """Also what the one who welcomed us holds of others."""
+        cluster.start("a")
+        cluster.start("b", "a")
+        cluster.put("b", E1)
+        cluster.lose = lambda by, to, message: (
+            to == "c" and (by == "b" or isinstance(message, SyncChunk))
+        )
+        c = cluster.start("c", "a")
+        asked = 1  # its first question was for both chains
+        whole = cluster.running["a"].own.delta_since(0)
+        assert whole is not None
+        c.receive(Envelope(SyncChunk(asked, last=False, parts=(whole,)), A), cluster.now)
+
+        assert not c.ready
+
+        held = cluster.running["a"]._members.peers["b"].node.chain.delta_since(0)
+        assert held is not None
+        effects = c.receive(Envelope(SyncChunk(asked, last=True, parts=(held,)), A), cluster.now)
+        cluster.run("c", effects)
+
+        assert c.ready
 
     def test_what_is_gone_is_not_waited_for(self, cluster: Cluster) -> None:
         """A node that was told of and is down before its chain came."""

@@ -232,6 +232,17 @@ class TestHandover:
         ]
         assert presence.groups(Kind.SERVICE) == ["db"]
 
+    def test_another_boot_of_the_host_ends_it_at_once(self, presence: Presence) -> None:
+        """What ran before cannot have outlived it; what is said again is no event all the same."""
+        made = presence.add(A)
+        former = {1: (member(boot="x"), REGISTERED), 2: (E1, REGISTERED), 3: (E2, REGISTERED)}
+        join(presence, made, Delta(A, 0, 3, former, {}))
+        made.begin(ReplicaId("a", 2), 100.0, 15.0)
+        rebooted = self.says(0, 2, {1: member(settled=False, boot="y"), 2: E2})
+
+        assert join(presence, made, rebooted) == [event("removed", None, E1, UNKNOWN)]
+        assert made.held is None
+
     def test_the_grace_ends(self, presence: Presence) -> None:
         """Of a life of which nothing is known yet, too."""
         made = node(presence, E1)
