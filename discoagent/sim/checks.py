@@ -35,7 +35,7 @@ class Observer:
     buried: set[int] = field(default_factory=set)  # registrations that it said have ended
     peaks: dict[str, tuple[int, int]] = field(default_factory=dict)
     unsettled_since: dict[str, float] = field(default_factory=dict)
-    heard: dict[ReplicaId, tuple[int, float]] = field(default_factory=dict)
+    heard: dict[ReplicaId, float] = field(default_factory=dict)
     checked: dict[str, tuple[object, ...]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
 
@@ -87,8 +87,8 @@ class Checks:
         peer = members_of(replica).peers.get(name)
         if peer is None or peer.replica != life:
             return
-        if heartbeat.beat > observer.heard.get(life, (0, 0.0))[0]:
-            observer.heard[life] = heartbeat.beat, self._world.now
+        if heartbeat.beat > peer.beat:  # else others told of it before it came
+            observer.heard[life] = self._world.now
 
     def after(self, replica: Replica, effects: list[Effect]) -> None:
         """Check one step."""
@@ -343,15 +343,15 @@ def _judge(step: Step, effect: StateChanged, silence: float) -> None:
     if world.profile.timing.restart_grace == 0 and _was_away(step, effect.replica):
         return
     heard = step.observer.heard.get(effect.replica)
-    prompt = world.profile.latency[1] <= PROMPT  # else others told of that beat before it came
-    if prompt and heard is not None and now - heard[1] < silence / step.host.rate - 2 * TICK:
-        raise step.fail(verdicts_have_reasons, f"heard {now - heard[1]:.2f} s ago: {effect}")
+    if heard is not None and now - heard < silence / step.host.rate - 2 * TICK:
+        raise step.fail(verdicts_have_reasons, f"heard {now - heard:.2f} s ago: {effect}")
     owner = world.hosts[effect.replica.node]
     if not owner.awake or owner.life is None or owner.life.replica != effect.replica:
         return
     trouble = world.network.troubled(owner.name, step.host.name)
+    began = max(owner.life.began, step.host.linked_since(owner.name))
     window = silence / step.host.rate + SLACK + 2 * world.profile.latency[1]
-    if now - max(trouble, owner.life.began) > window:
+    if now - max(trouble, began) > window:
         raise step.fail(verdicts_have_reasons, f"nothing is wrong with the network: {effect}")
 
 

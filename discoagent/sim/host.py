@@ -11,7 +11,6 @@ from discoagent.core.effects import (
     Broadcast,
     Connect,
     Dial,
-    DialOutcome,
     Disconnect,
     Effect,
     Emit,
@@ -36,7 +35,6 @@ PORT = 7000
 SEED_INTERVAL = 10.0  # how often the seeds are looked up and greeted anew
 HEARTBEAT_BYTES_MAX = 100 - wire.TOPIC_BYTES
 SUB_QUEUE_MAX = 1_000
-DIAL_HALF = 1.0  # seconds that a connect, and then a greeting, may take
 FIRST_INCARNATION = 1_000_000
 
 
@@ -60,6 +58,7 @@ class Host:
         self.unreachable = 0.0  # when its agent last did not run or was stopped
         self.paused_until = 0.0
         self._links: dict[str, float] = {}
+        self._linked_since: dict[str, float] = {}
         self._heartbeats: deque[bytes] = deque()
         self._inbox: list[bytes] = []
         self._tick_due = False
@@ -86,6 +85,10 @@ class Host:
     def linked(self, name: str) -> bool:
         """Is there a connection to that host?"""
         return f"{name}:{PORT}" in self._links
+
+    def linked_since(self, name: str) -> float:
+        """Return when the last connection to that host was made, whether it lasts or not."""
+        return self._linked_since.get(f"{name}:{PORT}", 0.0)
 
     def begin(self, incarnation: int, restored: list[Entry], *, settled: bool) -> None:
         """Start a life; `restored` entries, and `settled`, are in its chain before it speaks."""
@@ -280,10 +283,10 @@ class Host:
             case Broadcast() | Send() | Answer():
                 self._send(effect)
             case Connect(endpoint):
-                self._links.setdefault(endpoint, self._established())
+                self._connect(endpoint)
             case Redial(endpoint):
                 self._hang_up(endpoint)
-                self._links[endpoint] = self._established()
+                self._connect(endpoint)
             case Disconnect(endpoint):
                 self._hang_up(endpoint)
             case Dial(endpoint):
@@ -309,7 +312,7 @@ class Host:
 
     def _dial(self, endpoint: str) -> None:
         """Tell what a plain connect shows, as late as a connect would."""
-        outcome, delay = self._dial_outcome(self.world.hosts.get(host_of(endpoint)))
+        outcome, delay = self.world.network.dial(self.name, host_of(endpoint))
 
         def told() -> None:
             assert self.replica is not None
@@ -318,22 +321,11 @@ class Host:
 
         self.later(delay, told)
 
-    def _dial_outcome(self, host: "Host | None") -> tuple[DialOutcome, float]:
-        world = self.world
-        network, luck = world.network, world.random
-        round_trip = 2 * luck.uniform(*world.profile.latency)
-        if host is None or host.dark or round_trip > DIAL_HALF:
-            return DialOutcome.SILENT, DIAL_HALF
-        if network.is_cut(self.name, host.name) or network.is_cut(host.name, self.name):
-            return DialOutcome.SILENT, DIAL_HALF
-        if not network.calm and luck.random() < world.profile.loss:
-            return DialOutcome.SILENT, DIAL_HALF
-        if not host.running:
-            return DialOutcome.REFUSED, round_trip
-        return (DialOutcome.MUTE, DIAL_HALF) if host.paused else (DialOutcome.OPEN, round_trip)
-
-    def _established(self) -> float:
-        return self.world.now + 3 * self.world.random.uniform(*self.world.profile.latency)
+    def _connect(self, endpoint: str) -> None:
+        """Connect, if there is no connection; its handshake takes three ways through the network."""
+        handshake = 3 * self.world.random.uniform(*self.world.profile.latency)
+        if endpoint not in self._links:
+            self._links[endpoint] = self._linked_since[endpoint] = self.world.now + handshake
 
     def _hang_up(self, endpoint: str) -> None:
         self._links.pop(endpoint, None)

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from discoagent.core.effects import DialOutcome
 from discoagent.core.entry import ReplicaId
 
 if TYPE_CHECKING:
     from discoagent.sim.world import World
 
 QUEUE_MAX = 1_000  # frames that wait at a DEALER
+DIAL_HALF = 1.0  # seconds that a connect, and then a greeting, may take
 RECONNECT = (0.05, 1.0)  # seconds until a connection is back once it could be
 NEVER = float("-inf")
 
@@ -72,6 +74,19 @@ class Network:
         self.calm = True
         self.lose = None
         self.heal()
+
+    def dial(self, source: str, target: str) -> tuple[DialOutcome, float]:
+        """Return what a plain connect shows, and after how many seconds."""
+        host, luck = self._world.hosts.get(target), self._world.random
+        round_trip = 2 * luck.uniform(*self._profile.latency)
+        cut = self.is_cut(source, target) or self.is_cut(target, source)
+        if host is None or host.dark or cut or round_trip > DIAL_HALF:
+            return DialOutcome.SILENT, DIAL_HALF
+        if not self.calm and luck.random() < self._profile.loss:
+            return DialOutcome.SILENT, DIAL_HALF
+        if not host.running:
+            return DialOutcome.REFUSED, round_trip
+        return (DialOutcome.MUTE, DIAL_HALF) if host.paused else (DialOutcome.OPEN, round_trip)
 
     # ---- hosts come and go
 
