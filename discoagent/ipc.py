@@ -23,6 +23,7 @@ from discoagent.sockets import check_path
 REQUESTS_PER_TURN = 512  # then the loop looks at everything else first
 ANSWERS_TOGETHER = 64
 ANSWERS_QUEUED_MAX = 1_000  # per connection in libzmq; what is over waits in our own queue
+UNREAD_RETRY = 0.01  # seconds between two tries while some reader has no room
 LAST_WORDS_MS = 200
 HANDSHAKE_MS = 5_000  # who connects and says nothing is cut off
 
@@ -104,6 +105,7 @@ class LocalSocket:
         self._unread: dict[bytes, deque[bytes]] = {}
         self._unread_bytes: Counter[bytes] = Counter()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._retry: asyncio.TimerHandle | None = None
         self._answers: list[tuple[bytes, bytes]] = []
         self._draining = False
         self._look_is_due = False
@@ -153,6 +155,8 @@ class LocalSocket:
         if self._loop is not None:
             self._loop.remove_reader(self._router.FD)
             self._loop = None
+        if self._retry is not None:
+            self._retry.cancel()
         self._flush_unread()
         self._router.close()
         self._context.term()
@@ -178,6 +182,7 @@ class LocalSocket:
         """Send an answer, now or once its reader has room; False if the connection is gone."""
         if self._answers:
             self._send_answers()
+        self._look_again()  # first, for whatever comes of it, the call below may eat a signal
         if name in self._unread:
             return self._keep(name, frame)
         try:
@@ -191,7 +196,6 @@ class LocalSocket:
             return False
         self._router.send(frame, zmq.NOBLOCK)
         self.counters["answers"] += 1
-        self._look_again()
         return True
 
     def _keep(self, name: bytes, frame: bytes) -> bool:
@@ -204,7 +208,8 @@ class LocalSocket:
         self._unread.setdefault(name, deque()).append(frame)
         self._unread_bytes[name] += len(frame)
         self.counters["late"] += 1
-        self._look_again()
+        if self._retry is None and self._loop is not None:
+            self._retry = self._loop.call_later(UNREAD_RETRY, self._try_again)
         return True
 
     def _forget(self, name: bytes) -> None:
@@ -212,7 +217,7 @@ class LocalSocket:
         self._unread_bytes.pop(name, None)
 
     def _flush_unread(self) -> None:
-        """Send on what waits. libzmq wakes our descriptor when a reader has room again."""
+        """Send on what waits, as far as its readers have room by now."""
         for name in list(self._unread):
             waiting = self._unread.pop(name)
             size = self._unread_bytes.pop(name)
@@ -234,8 +239,20 @@ class LocalSocket:
                 self._router.send(frame, zmq.NOBLOCK)
                 self.counters["answers"] += 1
 
+    def _try_again(self) -> None:
+        """See whether slow readers have room. A full queue gives no sign that can be relied on."""
+        self._retry = None
+        self._flush_unread()
+        self._look_again()
+        if self._unread and self._loop is not None:
+            self._retry = self._loop.call_later(UNREAD_RETRY, self._try_again)
+
     def _look_again(self) -> None:
-        """After a send outside of a drain: the descriptor only tells of what came since."""
+        """Read in the next turn, unless that is under way.
+
+        The descriptor is edge-triggered: every call on the socket may eat the signal of a request
+        that arrived, so that nobody would read it until the next one.
+        """
         if not self._draining and not self._look_is_due and self._loop is not None:
             self._look_is_due = True
             self._loop.call_soon(self._drain)
@@ -252,8 +269,6 @@ class LocalSocket:
                 self._loop.call_soon(self._drain)
         finally:
             self._draining = False
-        if self._unread:
-            self._flush_unread()
 
     def _read_requests(self) -> bool:
         """Read this turn's share of requests; are there more? Last comes a look that found none."""

@@ -238,7 +238,7 @@ def test_a_gone_watcher_is_forgotten(agent: AgentProcess, asker: Raw) -> None:
     def noticed() -> bool:
         asker.register("web", port=80)
         asker.ask("deregister", id="web-80")
-        return int(asker.ask("status")["counters"].get("local.gone", 0)) > before
+        return bool(int(asker.ask("status")["counters"].get("local.gone", 0)) > before)
 
     assert wait_until(noticed)
 
