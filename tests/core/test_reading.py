@@ -1,0 +1,101 @@
+"""What a replica shows to readers, and up to where."""
+
+import pytest
+
+from discoagent.core.effects import (
+    DialOutcome,
+    NodeState,
+)
+from discoagent.core.entry import Entry, Kind
+from discoagent.core.replica import Replica
+from tests.core.cluster import Cluster
+from tests.core.vocabulary import (
+    A,
+    B,
+    entry,
+    record,
+)
+
+E1, E2 = entry("1"), entry("2")
+E1B = entry("1", b"v2")
+
+
+@pytest.fixture
+def alone(cluster: Cluster) -> Replica:
+    """Return a, which greets nobody."""
+    return cluster.bare("a", record=record("a:1"))
+
+
+@pytest.fixture
+def a(cluster: Cluster) -> Replica:
+    """Return a, which b knows and is known by."""
+    a = cluster.start("a")
+    cluster.start("b", "a")
+    cluster.wait(1)
+    cluster.said()
+    return a
+
+
+class TestReading:
+    """What is shown, and up to where."""
+
+    def test_overlays(self, cluster: Cluster, a: Replica) -> None:
+        """Suspect and restarting, while they last; never an event."""
+        cluster.put("b", E1)
+        events = len(cluster.events["a"])
+        cluster.kill("b")
+
+        def overlay() -> NodeState | None:
+            (shown,) = a.lookup(Kind.SERVICE)
+            (found,) = a.find(Kind.SERVICE, "1")
+            assert found == shown
+            return shown.overlay
+
+        assert overlay() is None
+
+        cluster.wait(3)
+
+        assert overlay() is NodeState.SUSPECT
+        assert len(cluster.events["a"]) == events
+
+    def test_positions(self, cluster: Cluster, a: Replica) -> None:
+        """Where each node is shown; 0 in the midst of a handover, nothing of the hidden."""
+        cluster.put("b", E1)
+
+        assert (a.position("a"), a.position("b"), a.position("x")) == ((1, 1), (1, 2), None)
+        assert a.vector() == {A: 1, B: 2}
+
+        cluster.kill("b", DialOutcome.REFUSED)
+        cluster.start("b", "a", incarnation=2, settled=False)
+
+        assert a.position("b") == (2, 0)
+
+        cluster.kill("b")
+        cluster.wait(16)
+
+        assert a.position("b") is None
+        assert a.vector() == {A: 1}
+
+    def test_presence_is_a_room_of_its_own(self, cluster: Cluster, alone: Replica) -> None:
+        """A topic is never among the services."""
+        alice = Entry(Kind.PRESENCE, "room", "alice", b"", b"{}")
+        cluster.put("a", alice, E1)
+
+        assert alone.names(Kind.SERVICE) == ["web"]
+        assert alone.names(Kind.PRESENCE) == ["room"]
+        assert [it.entry for it in alone.lookup(Kind.PRESENCE)] == [alice]
+
+    def test_members(self, cluster: Cluster, a: Replica) -> None:
+        """Sorted, ourselves included, with what they say and show of themselves."""
+        cluster.put("b", E1, E2)
+        mine, other = a.members(cluster.now)
+
+        assert (mine.replica, mine.endpoint, mine.heard, mine.instances) == (A, "a:1", 0.0, 0)
+        assert (other.replica, other.endpoint, other.instances) == (B, "b:1", 2)
+        assert other.record == record("b:1")
+        assert 0.0 <= other.heard <= 1.25
+
+    def test_names(self, alone: Replica) -> None:
+        """What it is called, where it lives."""
+        assert (alone.id, alone.cluster, alone.endpoint) == (A, "home", "a:1")
+        assert alone.counters == {}
