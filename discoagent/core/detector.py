@@ -164,8 +164,10 @@ class Detector:
         for peer in list(self._members.peers.values()):
             if peer.state in PRESENT:
                 effects += self._judge(peer, now)
-                if peer.state in PRESENT and now - peer.heard > patience:
+                silence = peer.state in PRESENT and now - peer.heard > patience
+                if silence:
                     silent.append(peer)
+                if silence or peer.state is NodeState.RESTARTING:  # its host may end soon as well
                     effects += self._examine(peer, now)
             elif now - peer.since > self._members.timing.forget_after:
                 effects += self._members.forget(peer)

@@ -5,6 +5,7 @@ Nobody vouches for another: the chain itself always comes unchanged from its own
 
 from discoagent.core.detector import Detector
 from discoagent.core.effects import Effect, Namesake, NodeState, Outranked
+from discoagent.core.entry import CauseWord
 from discoagent.core.greeter import Greeter
 from discoagent.core.membership import Asked, Membership, Peer
 from discoagent.core.messages import Acquaintance, Standing
@@ -33,6 +34,8 @@ class Hearsay:
         if told.replica.node == members.id.node:
             return None, self._own_name(told)
         peer = members.peers.get(told.replica.node)
+        if told.standing is Standing.LEFT:
+            return None, self._left(told, peer, now)
         if peer is not None and peer.replica == told.replica:
             effects = self._detector.told(peer, told, asked, teller, now)
         else:
@@ -40,6 +43,13 @@ class Hearsay:
         if peer is not None:
             self._sync.behind(peer, told.clock, teller, now)
         return peer, effects
+
+    def _left(self, told: Acquaintance, peer: Peer | None, now: float) -> list[Effect]:
+        """Take in that a life we know has left; that is for good, so it never is out of date."""
+        if peer is None or peer.replica != told.replica:
+            return []
+        cause = self._members.cause(CauseWord.NODE_LEFT)
+        return self._members.leave(peer, cause, now)
 
     def _stranger(
         self, told: Acquaintance, asked: float, now: float

@@ -104,6 +104,7 @@ class Standing(IntEnum):
     ALIVE = 1
     SUSPECT = 2
     RESTARTING = 3
+    LEFT = 4  # in answers to probes alone
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ STANDINGS = {
     NodeState.ALIVE: Standing.ALIVE,
     NodeState.SUSPECT: Standing.SUSPECT,
     NodeState.RESTARTING: Standing.RESTARTING,
+    NodeState.LEFT: Standing.LEFT,
 }
 
 
@@ -56,9 +57,9 @@ def later_life(members: Membership, asker: ReplicaId, endpoint: str) -> tuple[Ac
 
 
 def acquaintance(members: Membership, node: str, now: float) -> Acquaintance | None:
-    """Return how we see one present node."""
+    """Return how we see one node that is present or has left (its farewell may not reach all)."""
     peer = members.peers.get(node)
-    if peer is None or peer.state not in PRESENT:
+    if peer is None or peer.state is NodeState.DOWN:
         return None
     return _acquaintance(members, peer, now)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from discoagent.core import limits
 from discoagent.core.chain import Chain
 from discoagent.core.effects import Effect, Emit, Event, EventKind, NodeState, StateChanged
-from discoagent.core.entry import CauseWord, Entry, Key, Kind, ReplicaId
+from discoagent.core.entry import Cause, CauseWord, Entry, Key, Kind, ReplicaId
 from discoagent.core.membership import Membership, Peer
 from discoagent.core.messages import Heartbeat
 from discoagent.core.replica import Replica
@@ -282,8 +282,12 @@ def _state_became(step: Step, node: str, state: NodeState) -> bool:
 
 
 def _closed_by(step: Step, event: Event) -> bool:
-    lives = step.world.model.lives.values()
-    return any(life.replica.node == event.node and life.closing == event.cause for life in lives)
+    """Did a life of that node leave, for that cause, or for one that hearsay does not tell?"""
+    hearsay = Cause(CauseWord.NODE_LEFT, b"", 0)
+    return any(
+        life.replica.node == event.node and life.closing and event.cause in (life.closing, hearsay)
+        for life in step.world.model.lives.values()
+    )
 
 
 def _grace_is_over(step: Step, node: str) -> bool:

@@ -322,7 +322,7 @@ class Host:
         self.later(delay, told)
 
     def _connect(self, endpoint: str) -> None:
-        """Connect, if there is no connection; its handshake takes three ways through the network."""
+        """Connect where nothing is; the handshake takes three ways through the network."""
         handshake = 3 * self.world.random.uniform(*self.world.profile.latency)
         if endpoint not in self._links:
             self._links[endpoint] = self._linked_since[endpoint] = self.world.now + handshake

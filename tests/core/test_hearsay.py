@@ -144,6 +144,24 @@ class TestKnown:
         assert peer.beat == 3
         assert listener.sync.lacking
 
+    def test_that_it_has_left(self, listener: Listener) -> None:
+        """Its farewell did not reach us; that life is over for good, however old the word is."""
+        peer = meet(listener.members, B)
+
+        _, effects = listener.hears(B, 60.0, standing=Standing.LEFT)
+
+        assert peer.state is NodeState.LEFT
+        assert StateChanged(B, NodeState.ALIVE, NodeState.LEFT, "it said that it leaves") in effects
+
+    def test_that_another_life_has_left(self, listener: Listener) -> None:
+        """A word of an earlier life, or of a stranger, is of no use."""
+        peer = meet(listener.members, B2)
+        c = ReplicaId("stranger", 1)
+
+        assert listener.hears(B, 0.5, standing=Standing.LEFT) == (None, [])
+        assert listener.hears(c, 0.5, standing=Standing.LEFT) == (None, [])
+        assert peer.state is NodeState.ALIVE
+
 
 class TestOurselves:
     """Lives of our own name."""

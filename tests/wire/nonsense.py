@@ -127,8 +127,8 @@ NONSENSE = {
         "range: refusal.kind is 4, not one of 1, 2, 3",
     ),
     "a standing to come": (
-        frame(7, 1, [["b", 1, "e", 1, 4, 0, 0, 0]]),
-        "range: members.standing is 4, not one of",
+        frame(7, 1, [["b", 1, "e", 1, 5, 0, 0, 0]]),
+        "range: members.standing is 5, not one of",
     ),
     "a part to come": (
         frame(9, 1, True, [[3, "b", 1]]),
