@@ -16,13 +16,7 @@ import zmq
 from discoagent import api
 from discoagent.errors import Conflict, InvalidRequest, NoInstance, Refused
 from discoagent.instance import Event, Instance
-from tests.agent.harness import (
-    AgentProcess,
-    Raw,
-    scratch_directory,
-    start_agent,
-    wait_until,
-)
+from tests.agent.harness import AgentProcess, Raw, scratch_directory, start_agent, wait_until
 from tests.agent.local_world import a_process
 from tests.agent.users import as_user
 
