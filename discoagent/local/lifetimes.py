@@ -181,9 +181,13 @@ class Lifetimes:
         self._waiting.clear()
 
     def _process_ended(self, process: Process) -> None:
+        untold = []
         for key in process.wrapped:
             self._wrappers.pop(key, None)
-        untold = [key for key in process.wrapped if self._waiting.pop(key, None) is not None]
+            timer = self._waiting.pop(key, None)
+            if timer is not None:
+                timer.cancel()
+                untold.append(key)
         for key in process.keys:
             if key in self._wrappers:
                 self._waiting[key] = self._loop.call_later(WRAPPER_PATIENCE, self._give_up, key)

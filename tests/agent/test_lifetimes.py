@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from discoagent.core.entry import Key, Kind
 from discoagent.local import lifetimes
 from discoagent.local.lifetimes import Leases
-from tests.agent.local_world import DEADLINE, World, a_process, in_world, turn
+from tests.agent.local_world import DEADLINE, ME, World, a_process, end, in_world, turn
 
 
 def key(number: int) -> Key:
@@ -178,5 +178,27 @@ def test_facts_are_looked_up_again() -> None:
 
         assert (again.owner.exe or "").endswith("cat")
         assert world.story()[:2] == [("added", "registered"), ("updated", "updated")]
+
+    in_world(story)
+
+
+def test_a_wrapper_that_ends_while_its_word_is_waited_for() -> None:
+    """Its command's end is told at once, and the timer that waited for that word is gone."""
+
+    async def story(world: World) -> None:
+        failures: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: failures.append(what))
+        with a_process() as wrapper, a_process() as process:
+            asker = ME._replace(pid=wrapper.pid)
+            lifetime = ["process", process.pid]
+            world.ask("register", asker, service="x", lifetime=lifetime, wrapper=wrapper.pid)
+            end(process)
+            end(wrapper)
+            await world.event(2)
+        world.ask("register", service="later", lifetime=["lease", 100])
+        await world.event(4)  # longer than a wrapper's word is waited for
+
+        assert world.story()[:2] == [("added", "registered"), ("removed", "exit")]
+        assert failures == []
 
     in_world(story)
