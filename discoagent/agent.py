@@ -4,9 +4,13 @@ There is a second life in one process only where the cluster remembers a higher 
 node than the host's clock gives.
 """
 
+import asyncio
 import contextlib
 import gc
 import resource
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from discoagent import endpoints
 from discoagent.clock import Clock
@@ -14,6 +18,8 @@ from discoagent.config import Config
 from discoagent.core.messages import Parting
 from discoagent.errors import InvalidRequest
 from discoagent.life import Life
+from discoagent.state_directory import StateDirectory
+from discoagent.store import Identity, Store
 
 COLLECT_AFTER = (50_000, 20, 100)  # objects made until a collection: bulk work makes no cycles
 
@@ -30,26 +36,73 @@ class Agent:
     async def run(self) -> int:
         """Run until asked to stop; return the exit code.
 
-        Raises DiscoError: Conflict if a port, the socket or the node's name is taken, Refused if
-        something may not be had, InvalidRequest if the configuration cannot be used.
+        Raises DiscoError: Conflict if a port, the socket, the state directory or the node's name
+        is taken, Refused if something may not be had, InvalidRequest if the configuration cannot
+        be used.
         """
         _prepare_process()
         bind = endpoints.parse(self.config.bind, field="bind", any_port=True)
         host = await self._advertised_host(bind)
-        incarnation = self._clock.wall_us()
+        directory = StateDirectory(self.config.state_dir)
+        try:
+            store = self._open_store(directory.path)
+            try:
+                await self._live(bind, host, store)
+            finally:
+                store.close()
+        finally:
+            directory.release()
+        return 0
+
+    def _open_store(self, directory: Path | None) -> Store:
+        """Open the store; what its thread says is heard in the loop, as long as there is one."""
+        loop = asyncio.get_running_loop()
+
+        def tell(method: Callable[..., None], *arguments: int) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(method, *arguments)
+
+        return Store(
+            directory,
+            Identity(self.config.node, self.config.cluster),
+            wall_ms=self._clock.wall_ms,
+            on_written=lambda number: tell(self._written, number),
+            on_returned=lambda: tell(self._store_returned),
+        )
+
+    async def _live(self, bind: endpoints.Endpoint, host: str, store: Store) -> None:
+        """Live until asked to stop, one life after another."""
+        former = store.recalled
         while True:
-            life = self._life = Life(self.config, self._clock, incarnation, bind, host)
+            incarnation = max(former.incarnation + 1, self._clock.wall_us())
+            life = self._life = Life(
+                self.config,
+                self._clock,
+                incarnation,
+                bind=bind,
+                host=host,
+                store=store,
+                former=former,
+            )
             try:
                 life.start()
                 if self._stop is not None:  # it was asked for while the name was looked up
                     life.stop(self._stop)
                 outranked_by = await life.ended
+                former = replace(life.legacy(), incarnation=outranked_by or 0)
             finally:
                 life.close()
             if outranked_by is None:
-                return 0
-            incarnation = max(outranked_by + 1, self._clock.wall_us())
+                return
             bind = life.bound
+
+    def _written(self, number: int) -> None:
+        if self._life is not None:
+            self._life.keeping.written(number)
+
+    def _store_returned(self) -> None:
+        if self._life is not None:
+            self._life.store_returned()
 
     def request_stop(self, *, leave: bool) -> None:
         """End: with `leave` the node's entries are gone at once, else the peers hold them a while.

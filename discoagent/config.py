@@ -34,7 +34,7 @@ class ConfigError(Exception):
 class Config:
     """A whole and valid configuration. Durations are seconds, endpoints `host:port`.
 
-    `advertise` and `socket` are None where the agent is to choose by itself.
+    `advertise`, `socket` and `state_dir` are None where the agent is to choose by itself.
     """
 
     node: str
@@ -45,6 +45,7 @@ class Config:
     socket: str | None = None
     socket_mode: int = 0o660
     socket_group: str = "discoagent"
+    state_dir: str | None = None
     insecure: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     timing: Timing = field(default_factory=Timing)
@@ -65,7 +66,7 @@ def load(config_file: Path | None, flags: Mapping[str, Any], environ: Mapping[st
 
     `flags` maps a key to what the command line says of it (None, False and () say nothing), and
     `set` to the `KEY=VALUE` texts of `--set`. Without `config_file` the default file is read if it
-    exists. A `socket` becomes an absolute path.
+    exists. A `socket` and a `state_dir` become absolute paths.
     """
     problems: list[str] = []
     given = {"node": Given("this host's name (give --node)", (socket.gethostname(),))}

@@ -67,6 +67,7 @@ _BY_ERRNO = {
 )
 @click.option("--join", metavar="HOST:PORT", multiple=True, help="A peer to find the others by.")
 @click.option("--socket", metavar="PATH", help="Where this host's applications connect.")
+@click.option("--state-dir", metavar="DIR", help="Where this agent keeps what outlives a restart.")
 @click.option("--insecure", is_flag=True, help="Open --bind to other hosts without a key.")
 @click.option("--set", metavar="KEY=VALUE", multiple=True, help="Set any key of the file.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [default: info]")

@@ -32,29 +32,31 @@ from discoagent.core.effects import (
     Send,
     StateChanged,
 )
-from discoagent.core.entry import Cause, CauseWord, MemberRecord, ReplicaId
+from discoagent.core.entry import Cause, CauseWord, Key, MemberRecord, ReplicaId
 from discoagent.core.messages import Envelope, Parting
 from discoagent.core.replica import Replica
 from discoagent.core.timing import TICK
 from discoagent.dialling import dial
 from discoagent.endpoints import Endpoint, parse
-from discoagent.errors import Conflict, DiscoError
+from discoagent.errors import Conflict
 from discoagent.ipc import LocalSocket
 from discoagent.local import operations, owners
 from discoagent.local.about import About
 from discoagent.local.door import Door, JoinOutcome
 from discoagent.local.effect_log import EffectLog
+from discoagent.local.finding import Finding
+from discoagent.local.keeping import Keeping
 from discoagent.local.lifetimes import Lifetimes
-from discoagent.local.queries import HERE, Queries
-from discoagent.local.readiness import ALONE_AFTER, Readiness
+from discoagent.local.queries import Queries
 from discoagent.local.registrar import Registrar
-from discoagent.local.seeds import Joins, Seeds
+from discoagent.local.restoring import restore
+from discoagent.local.turns import Turns
 from discoagent.local.watches import Watches
 from discoagent.sockets import daemon_path
+from discoagent.store import Recalled, Store, StoredLife
 from discoagent.transport import Transport
-from discoagent.wire import WireError
 
-PUSH_SHARE = 10  # a push may take one part in so many of the loop's time
+STORE_SECONDS = 1.0  # that a life waits for its first words to be kept
 TICK_MIN = 0.01
 
 _log = logging.getLogger("discoagent")
@@ -64,13 +66,23 @@ class Life:
     """All that belongs to one incarnation. `ended`: None, or the incarnation that outranks it."""
 
     def __init__(
-        self, config: Config, clock: Clock, incarnation: int, bind: Endpoint, host: str
+        self,
+        config: Config,
+        clock: Clock,
+        incarnation: int,
+        *,
+        bind: Endpoint,
+        host: str,
+        store: Store,
+        former: Recalled,
     ) -> None:
         """Take the local socket and the ports; `host` is where peers reach this one.
 
-        Raises DiscoError if one cannot be had.
+        `former` is what the life before left. Raises DiscoError if something cannot be had.
         """
         self._config = config
+        self._store = store
+        self._former = former
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._began = clock.now()
@@ -79,13 +91,10 @@ class Life:
         self.ended: asyncio.Future[int | None] = self._loop.create_future()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._turn: asyncio.Handle | None = None
-        self._push_at = 0.0
+        self._ended_before: dict[Key, Cause] = {}
+        self._peers_moved = False
         self._effect_log = EffectLog()
         self._received: Counter[str] = Counter()
-        self._readiness = Readiness(self._loop)
-        self._seeds = Seeds(self._greet, self._is_present)
-        self._joins = Joins(self._greet_again)
         self._id = ReplicaId(config.node, incarnation)
         self._socket = self._open_socket()
         try:
@@ -97,6 +106,14 @@ class Life:
         self._boot = owners.boot_id()
         self._replica = self._new_replica(host)
         self._queries = Queries(self._replica)
+        self._finding = Finding(
+            loop=self._loop,
+            replica=self._replica,
+            former=(peer.endpoint for peer in former.peers),
+            perform=self._perform,
+            now=self.now,
+            ready_line=f"ready node={config.node} socket={self._socket.path} bind={self.bound}",
+        )
         self.about = self._describe()
         self._watches = Watches(
             loop=self._loop,
@@ -115,6 +132,17 @@ class Life:
         )
         self._lifetimes = Lifetimes(self._loop, self._registrar.ended, boot=self._boot)
         self._registrar.lifetimes = self._lifetimes
+        self.keeping = Keeping(
+            store=store, lifetimes=self._lifetimes, loop=self._loop, wall_ms=clock.wall_ms
+        )
+        self._turns = Turns(
+            loop=self._loop,
+            keeping=self.keeping,
+            flush=lambda: self._replica.flush(self.now()),
+            run=self._run,
+            send=self._socket.send,
+            at_end=self._finding.look,
+        )
         self._door = self._open_door()
 
     def _open_socket(self) -> LocalSocket:
@@ -126,8 +154,7 @@ class Life:
             on_gone=self._drop_watches,
         )
 
-    # The socket and the transport come first, for nothing else is made where they cannot be had:
-    # hence these two steps to what is made after them.
+    # Socket and transport come first, for nothing else is made where they cannot be had.
 
     def _take(self, name: bytes, peer: str, frame: "bytes | memoryview") -> None:
         self._door.take(name, peer, frame)
@@ -142,17 +169,16 @@ class Life:
             bind=str(bind),
             on_envelope=self._receive,
             on_link=self._on_link,
-            on_nonsense=self._on_nonsense,
+            on_nonsense=self._effect_log.nonsense,
         )
 
     def _new_replica(self, host: str) -> Replica:
-        advertised = self._config.advertise or str(Endpoint(host, self.bound.port))
-        labels = dict(self._config.labels)
+        at = self._config.advertise or str(Endpoint(host, self.bound.port))
         return Replica(
             node=self._id.node,
             incarnation=self._id.incarnation,
             cluster=self._config.cluster,
-            record=MemberRecord(advertised, __version__, labels=labels, boot=self._boot),
+            record=MemberRecord(at, __version__, labels=dict(self._config.labels), boot=self._boot),
             timing=self._config.timing,
             now=self.now(),
         )
@@ -161,7 +187,7 @@ class Life:
         return About(
             replica=self._replica,
             queries=self._queries,
-            readiness=self._readiness,
+            readiness=self._finding.readiness,
             bound=str(self.bound),
             socket=self._socket.path,
             counters={
@@ -177,9 +203,10 @@ class Life:
         return Door(
             house=self,
             answer=self._socket.answer,
+            answer_change=self._turns.answer,
             send=self._socket.send,
             later=self._loop.call_soon,
-            readiness=self._readiness,
+            readiness=self._finding.readiness,
             queries=self._queries,
             registrar=self._registrar,
             watches=self._watches,
@@ -188,16 +215,41 @@ class Life:
     def start(self) -> None:
         """Begin to live: answer applications, beat, look for the others."""
         self._loop.set_exception_handler(self._fail)
+        self._restore()
         self._transport.start()
         self._socket.start()
-        self._seeds.use(self._config.join)
-        self._spawn(self._seeds.run())
-        self._later("settle", self._config.timing.settle_after, self._settle)
-        if self._config.join:
-            self._later("alone", ALONE_AFTER, self._serve_alone)
-        else:
-            self._be_ready()
+        self._finding.use(self._config.join)
+        self._spawn(self._finding.run())
         self._tick()
+
+    def _restore(self) -> None:
+        """Take over what the former life left, before anybody is spoken to."""
+        restored = restore(
+            self._former.entries,
+            replica=self._replica,
+            lifetimes=self._lifetimes,
+            now=self.now(),
+            wall_ms=self._clock.wall_ms(),
+        )
+        began = StoredLife(self._id.incarnation, self._clock.wall_ms())
+        self._store.begin(began, restored.kept, STORE_SECONDS)
+        self._run(Emit(event) for event in restored.events)
+        self._ended_before = restored.ended
+        if self._former.good:
+            self._settle()
+        else:
+            self._later("settle", self._config.timing.settle_after, self._settle)
+
+    def legacy(self) -> Recalled:
+        """Return what the next life takes over; before `close`."""
+        own = self._replica.own
+        settled = own.record is not None and own.record.settled
+        return replace(self._former, entries=self.keeping.rows(own), good=settled)
+
+    def store_returned(self) -> None:
+        """Take in that the store can be written again: it knows nothing of what happened since."""
+        self.keeping.all_anew(self._replica.own)
+        self._turns.begin()
 
     def close(self) -> None:
         """Let go of everything; who listens is sent the last words that were queued."""
@@ -205,9 +257,8 @@ class Life:
             timer.cancel()
         for task in self._tasks:
             task.cancel()
-        if self._turn is not None:
-            self._turn.cancel()
-        self._readiness.close()
+        self._turns.close()
+        self._finding.close()
         self._lifetimes.close()
         self._watches.close()
         self._transport.close()
@@ -222,6 +273,9 @@ class Life:
             return
         word = CauseWord.NODE_LEFT if parting is Parting.LEAVE else CauseWord.UPDATED
         cause = Cause(word, b"", self._clock.wall_ms())
+        self.keeping.release()
+        if parting is Parting.LEAVE:
+            self.keeping.leave(self._replica.own)
         self._run(self._replica.depart(parting, cause, self.now()))
         _log.info("left the cluster" if parting is Parting.LEAVE else "stopped")
         self.ended.set_result(None)
@@ -243,22 +297,7 @@ class Life:
     def _perform(self, effects: Iterable[Effect]) -> None:
         """Run what the replica asks for; the push follows at the end of the turn."""
         self._run(effects)
-        if self._turn is None:
-            self._turn = self._loop.call_soon(self._end_turn)
-
-    def _end_turn(self) -> None:
-        """Push what changed to all peers. After a costly push the next waits in proportion."""
-        self._turn = None
-        if not self._readiness.ready and self._replica.ready:
-            self._be_ready()
-        began = self._loop.time()
-        if began < self._push_at:
-            self._turn = self._loop.call_at(self._push_at, self._end_turn)
-            return
-        effects = self._replica.flush(self.now())
-        if effects:
-            self._run(effects)
-            self._push_at = began + PUSH_SHARE * (self._loop.time() - began)
+        self._turns.begin()
 
     def _receive(self, envelope: Envelope) -> None:
         self._received[type(envelope.message).__name__] += 1
@@ -268,11 +307,16 @@ class Life:
         """Look at the heartbeats that came, then at the time."""
         self._transport.drain_heartbeats()
         self._perform(self._replica.tick(self.now()))
+        if self._peers_moved:
+            self._peers_moved = False
+            self.keeping.know(self._replica.members(self.now()), self._id.node)
         self._later("tick", min(max(self._replica.deadline(), TICK_MIN), TICK), self._tick)
 
     def _run(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             if type(effect) is Emit:
+                if effect.event.node == self._id.node:
+                    self.keeping.note(effect.event)
                 self._watches.publish(effect.event)
             else:
                 self._effect_log.log(effect)
@@ -295,19 +339,18 @@ class Life:
             case Disconnect():
                 self._transport.disconnect(effect.endpoint)
             case Greeted():
-                self._seeds.greeted(effect)
-                self._joins.greeted(effect)
-                self._readiness.alone = False
+                self._finding.greeted(effect)
             case Refused():
-                if not effect.by_us:
-                    self._joins.refused(effect)
+                self._finding.refused(effect)
             case Namesake():
                 if not self.ended.done():
                     self.ended.set_exception(Conflict(effect.text, field="node"))
             case Outranked():
                 if not self.ended.done():
                     self.ended.set_result(effect.incarnation)
-            case StateChanged() | Emit() | SeenBy():
+            case StateChanged():
+                self._peers_moved = True
+            case Emit() | SeenBy():
                 pass
             case _:
                 assert_never(effect)
@@ -320,34 +363,17 @@ class Life:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # -- readiness
-
-    def _be_ready(self) -> None:
-        if "alone" in self._timers:
-            self._timers["alone"].cancel()
-        self._readiness.open()
-        _log.info("ready node=%s socket=%s bind=%s", self._id.node, self._socket.path, self.bound)
-
-    def _serve_alone(self) -> None:
-        if self._seeds.reached or self._readiness.ready:
-            return
-        self._readiness.alone = True
-        _log.warning(
-            "no peer was reached in %g s (join %s): serving alone, and trying on",
-            ALONE_AFTER,
-            ", ".join(self._config.join),
-        )
-        self._be_ready()
+    # -- what is said of ourselves
 
     def _settle(self) -> None:
         """Say that whoever held a registration through our restart has said it again by now."""
         cause = Cause(CauseWord.UPDATED, b"", self._clock.wall_ms())
-        self._perform(self._replica.settle(cause, self.now()))
+        self._perform(self._replica.settle(cause, self.now(), self._ended_before))
 
     def reconfigure(self, config: Config) -> None:
         """Take over labels and seeds."""
         self._config = config
-        self._seeds.use(config.join)
+        self._finding.use(config.join)
         record = self._replica.own.record
         if record is not None:
             cause = Cause(CauseWord.UPDATED, b"", self._clock.wall_ms())
@@ -355,20 +381,6 @@ class Life:
             self._perform(self._replica.update_record(changed, cause, self.now()))
 
     # -- the mesh
-
-    def _greet(self, endpoints: Iterable[str]) -> None:
-        self._perform(self._replica.seeds(endpoints, self.now()))
-
-    def _greet_again(self, endpoint: str) -> bool:
-        effects = self._replica.join(endpoint, self.now())
-        self._perform(effects)
-        return bool(effects)  # none: that is ourselves
-
-    def _is_present(self, node: str) -> bool:
-        return any(
-            view.replica.node == node and view.state in HERE
-            for view in self._replica.members(self.now())
-        )
 
     def _on_link(self, endpoint: str, up: bool) -> None:  # noqa: FBT001 - the transport's shape
         _log.debug("= %s is %s", endpoint, "connected" if up else "disconnected")
@@ -382,17 +394,6 @@ class Life:
         if not self.ended.done():
             self._perform(self._replica.dialled(endpoint, outcome, self.now()))
 
-    def _on_nonsense(self, socket: str, peer: str, error: WireError) -> None:
-        first = self._effect_log.first("nonsense", peer, error.reason)
-        level = logging.WARNING if first else logging.DEBUG
-        _log.log(level, "dropped a message on the %s socket from %s: %s", socket, peer, error)
-
     def join(self, call: operations.Join, answer: Callable[[JoinOutcome], None]) -> None:
         """Greet these nodes and answer once it is known what came of it."""
-        self._spawn(self._join(call, answer))
-
-    async def _join(self, call: operations.Join, answer: Callable[[JoinOutcome], None]) -> None:
-        try:
-            answer(await self._joins.join(call.addresses, call.wait_ms))
-        except DiscoError as error:
-            answer(error)
+        self._spawn(self._finding.join(call, answer))

@@ -77,6 +77,13 @@ def _socket_path(value: object) -> str:
         raise SettingError(f"cannot be used: {error.message.removeprefix('socket: ')}") from None
 
 
+def _directory(value: object) -> str:
+    text = _text(value)
+    if not text or "\0" in text:
+        raise SettingError("must be the path of a directory")
+    return os.path.abspath(text)
+
+
 def _mode(value: object) -> int:
     if not isinstance(value, str) or not _MODE.fullmatch(value):
         raise SettingError(f'must be a string of octal digits such as "0660", not {value!r}')
@@ -154,6 +161,7 @@ KEYS: Mapping[str, Key] = {
     "socket": Key(_socket_path),
     "socket_mode": Key(_mode),
     "socket_group": Key(_group),
+    "state_dir": Key(_directory),
     "insecure": Key(_flag, _worded),
     "log_level": Key(_one_of(LOG_LEVELS)),
     "log_format": Key(_one_of(LOG_FORMATS)),

@@ -63,6 +63,7 @@ class Agent:
         self.socket = str(directory / f"{self.node}.sock")
         self.log = directory / f"{self.node}.log"
         self.config = directory / f"{self.node}.toml"
+        self.state = directory / f"{self.node}.state"
         self.disco = Disco(self.socket)
         self.child: Child | None = None
 
@@ -71,6 +72,7 @@ class Agent:
         self.config.touch()
         argv = [sys.executable, "-m", "discoagent.daemon", "--config", str(self.config)]
         argv += ["--node", self.node, "--cluster", cluster, "--bind", "127.0.0.1:0"]
+        argv += ["--state-dir", str(self.state)]
         argv += ["--socket", self.socket, *(["--join", seed] if seed else [])]
         env = {k: v for k, v in os.environ.items() if not k.startswith("DISCOAGENT_")}
         with self.log.open("wb") as log:

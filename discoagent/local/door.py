@@ -54,6 +54,7 @@ class Door:
         *,
         house: House,
         answer: Callable[[bytes, bytes], None],
+        answer_change: Callable[[bytes, bytes], None],
         send: Callable[[bytes, bytes], bool],
         later: Callable[[Callable[[], None]], object],
         readiness: Readiness,
@@ -63,10 +64,12 @@ class Door:
     ) -> None:
         """`answer` sends with the others of this turn; `send` at once, and says whether to anybody.
 
-        `later` calls back in another turn.
+        `answer_change` sends once it is sure that the change is not forgotten; `later` calls back
+        in another turn.
         """
         self._house = house
         self._last = answer
+        self._last_of_change = answer_change
         self._send = send
         self._later = later
         self._readiness = readiness
@@ -125,6 +128,9 @@ class Door:
 
     def _answer(self, caller: Caller, body: Any) -> None:
         self._last(caller.name, api.done(caller.number, body))
+
+    def _answer_change(self, caller: Caller, body: Any) -> None:
+        self._last_of_change(caller.name, api.done(caller.number, body))
 
     def _when_ready(self, caller: Caller, wait_ms: int, then: Callable[[], None]) -> None:
         """Let a query wait for readiness; what it raises is its answer, whenever it runs."""
@@ -197,16 +203,16 @@ class Door:
 
     def _register(self, caller: Caller, call: operations.Register) -> None:
         row, adopted = self._registrar.register(call, caller.asker)
-        self._answer(caller, {"row": row, "adopted": adopted})
+        self._answer_change(caller, {"row": row, "adopted": adopted})
 
     def _update(self, caller: Caller, call: operations.Update) -> None:
-        self._answer(caller, {"row": self._registrar.update(call, caller.asker)})
+        self._answer_change(caller, {"row": self._registrar.update(call, caller.asker)})
 
     def _renew(self, caller: Caller, call: operations.Renew) -> None:
         self._answer(caller, {"row": self._registrar.renew(call, caller.asker)})
 
     def _deregister(self, caller: Caller, call: operations.Deregister) -> None:
-        self._answer(caller, {"row": self._registrar.deregister(call, caller.asker)})
+        self._answer_change(caller, {"row": self._registrar.deregister(call, caller.asker)})
 
     # -- watches
 

@@ -21,6 +21,7 @@ from discoagent.core.effects import (
     Send,
     StateChanged,
 )
+from discoagent.wire import WireError
 
 NOTED_MAX = 1_000
 
@@ -41,6 +42,11 @@ class EffectLog:
             self._noted.clear()
         self._noted.add(what)
         return True
+
+    def nonsense(self, socket: str, peer: str, error: WireError) -> None:
+        """Say of a message of a peer that it was dropped."""
+        level = logging.WARNING if self.first("nonsense", peer, error.reason) else logging.DEBUG
+        _log.log(level, "dropped a message on the %s socket from %s: %s", socket, peer, error)
 
     def log(self, effect: Effect) -> None:  # noqa: C901 - one case an effect
         """Log one effect; changes of instances are not logged here, watches tell them."""

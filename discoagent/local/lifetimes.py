@@ -42,13 +42,18 @@ class Leases:
         self._heap: list[tuple[float, Lease]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._postponed = False
+        self.renewed: set[Key] = set()  # since whoever keeps leases took note
 
     def __contains__(self, key: Key) -> bool:
         return key in self._leases
 
-    def grant(self, key: Key, ttl: float) -> None:
-        """Begin a lease of `ttl` seconds, or change the one there is."""
-        deadline = self._loop.time() + ttl
+    def get(self, key: Key) -> Lease | None:
+        """Return the lease of that key."""
+        return self._leases.get(key)
+
+    def grant(self, key: Key, ttl: float, left: float | None = None) -> None:
+        """Begin a lease of `ttl` seconds, or change the one there is; `left` is what is left."""
+        deadline = self._loop.time() + (ttl if left is None else left)
         lease = self._leases.get(key)
         if lease is not None and deadline >= lease.looked_at:
             lease.ttl, lease.deadline = ttl, deadline
@@ -63,6 +68,7 @@ class Leases:
         """Give a lease its whole time again."""
         lease = self._leases[key]
         lease.deadline = self._loop.time() + lease.ttl
+        self.renewed.add(key)
 
     def end(self, key: Key) -> bool:
         """Forget a lease; was there one? Its place on the heap is skipped when it comes up."""

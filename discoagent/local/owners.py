@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+import msgpack
+
 from discoagent.core.entry import OWNER_IDENTITY_BYTES, Entry
 from discoagent.errors import Refused
 from discoagent.instance import Owner, pack_actor, pack_owner, unpack_owner
@@ -123,6 +125,12 @@ def process_owner(process: ProcessFacts, boot: str) -> bytes:
 def user_owner(kind: str, owner: Owner) -> bytes:
     """Pack the owner of a lease or a static entry: whoever has the same uid is the same owner."""
     return pack_owner(owner, None, (kind, owner.uid))
+
+
+def process_of(owner: bytes) -> tuple[int, int] | None:
+    """Return pid and start time of the process that a packed owner names; None: it is a user."""
+    _, pid, start = msgpack.unpackb(owner[OWNER_IDENTITY_BYTES:])[:3]
+    return None if pid is None or start is None else (pid, start)
 
 
 def same_identity(one: bytes, other: bytes) -> bool:

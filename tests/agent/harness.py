@@ -168,7 +168,9 @@ class AgentProcess:
         self.socket = str(directory / f"{node}.sock")
         self.lines: list[str] = []
         self._changed = threading.Condition()
+        self.state = directory / f"{node}.state"
         command = [sys.executable, "-m", "discoagent.daemon", "--node", node]
+        command += ["--state-dir", str(self.state)]
         self.process = subprocess.Popen(
             [*command, "--socket", self.socket, *arguments],
             stderr=subprocess.PIPE,

@@ -1,5 +1,6 @@
 """An agent that is restarted, killed or stopped: held registrations and watches go on."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -106,17 +107,17 @@ def test_a_watch_shows_what_changed_while_its_agent_was_away() -> None:
 
 
 def test_a_local_one_whose_client_ended_meanwhile_is_gone(cluster: Cluster, disco: Disco) -> None:
-    with Disco(cluster["a"].socket) as other:
-        other.register("s", id="gone")
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as owner:
+        disco.register("s", id="gone", pid=owner.pid)
         watch = disco.watch("s")
         assert [next(watch).kind for _ in range(2)] == ["added", "synced"]
         cluster["a"].kill()
+        owner.kill()
     cluster.start("a")
 
     event = next(watch)
 
     assert shown(event) == ("removed", "gone")
-    assert event.cause == "unknown"
 
 
 def test_what_is_changed_right_after_a_restart_is_changed(cluster: Cluster, disco: Disco) -> None:
@@ -191,7 +192,7 @@ with Disco(sys.argv[1]) as disco:
 
 
 def test_an_id_that_was_taken_meanwhile_is_lost(cluster: Cluster, disco: Disco) -> None:
-    """Its client slept while the agent was restarted; whoever has the id now keeps it."""
+    """Its client slept while the agent was restarted without its state; who has the id keeps it."""
     with subprocess.Popen(
         [sys.executable, "-c", TENANT, cluster["a"].socket],
         stdout=subprocess.PIPE,
@@ -202,6 +203,7 @@ def test_an_id_that_was_taken_meanwhile_is_lost(cluster: Cluster, disco: Disco) 
         assert tenant.stdout.readline() == "held\n"
         tenant.send_signal(signal.SIGSTOP)
         cluster["a"].kill()
+        shutil.rmtree(cluster["a"].state)
         cluster.start("a")
         mine = disco.register("s", id="x")
         tenant.send_signal(signal.SIGCONT)

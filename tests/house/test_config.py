@@ -50,6 +50,7 @@ def test_nothing_said_is_the_contract_s_defaults(tmp_path: Path) -> None:
         socket=None,
         socket_mode=0o660,
         socket_group="discoagent",
+        state_dir=None,
         insecure=False,
         labels={},
         timing=Timing(1.0, 2.0, 4.0, 15.0, 15.0, 3600.0),

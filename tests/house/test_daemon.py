@@ -29,7 +29,9 @@ def ran(*flags: str, **environ: str) -> subprocess.CompletedProcess[str]:
 
 def flags(directory: Path, *more: str) -> list[str]:
     """Return flags for an agent of the test's own."""
-    return ["--node", "n", "--bind", "127.0.0.1:0", "--socket", f"{directory}/agent.sock", *more]
+    directory.mkdir(exist_ok=True)
+    where = ["--socket", f"{directory}/agent.sock", "--state-dir", f"{directory}/state"]
+    return ["--node", "n", "--bind", "127.0.0.1:0", *where, *more]
 
 
 # --- the configuration ---
@@ -63,7 +65,7 @@ def test_every_problem_in_a_line_of_its_own(tmp_path: Path, check: tuple[str, ..
     ]
 
 
-@pytest.mark.parametrize("flag", ["--state-dir", "--key-file", "--http", "--dns", "--nonsense"])
+@pytest.mark.parametrize("flag", ["--key-file", "--http", "--dns", "--nonsense"])
 def test_a_flag_that_is_not_there(flag: str) -> None:
     """Exit 2, and the help does not name it."""
     assert ran(flag, "x").returncode == 2
@@ -119,10 +121,22 @@ def test_the_socket_is_taken(tmp_path: Path) -> None:
     """A second agent on one socket ends with 6, and the first runs on."""
     with Running(agent(*flags(tmp_path))) as first:
         first.line(READY)
-        second = ran(*flags(tmp_path, "--node", "m"))
+        second = ran(*flags(tmp_path, "--node", "m", "--state-dir", f"{tmp_path}/other"))
 
         assert second.returncode == 6
         assert "agent.sock" in second.stderr
+        assert "Traceback" not in second.stderr
+        assert first.process.poll() is None
+
+
+def test_the_state_directory_is_taken(tmp_path: Path) -> None:
+    """A second agent on one state directory ends with 6, and the first runs on."""
+    with Running(agent(*flags(tmp_path))) as first:
+        first.line(READY)
+        second = ran(*flags(tmp_path, "--node", "m", "--socket", f"{tmp_path}/other.sock"))
+
+        assert second.returncode == 6
+        assert f"(pid {first.process.pid}) uses {tmp_path}/state" in second.stderr
         assert "Traceback" not in second.stderr
         assert first.process.poll() is None
 
@@ -131,7 +145,7 @@ def test_the_port_is_taken(tmp_path: Path) -> None:
     """A second agent on one port ends with 6, in one line that names it."""
     with Running(agent(*flags(tmp_path))) as first:
         bind = first.line(READY)[3]
-        second = ran("--node", "m", "--bind", bind, "--socket", f"{tmp_path}/other.sock")
+        second = ran(*flags(tmp_path / "other"), "--node", "m", "--bind", bind)
 
         assert second.returncode == 6
         assert bind in second.stderr

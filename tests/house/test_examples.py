@@ -27,7 +27,8 @@ def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m discoagent.cli "$@"\n')
     command.chmod(0o755)
     path = f"{tmp_path}/agent.sock"
-    with Running(agent("--node", "n", "--bind", "127.0.0.1:0", "--socket", path)) as running:
+    where = ["--socket", path, "--state-dir", f"{tmp_path}/state"]
+    with Running(agent("--node", "n", "--bind", "127.0.0.1:0", *where)) as running:
         running.line("^ready ")
         yield {
             "DISCO_SOCKET": path,

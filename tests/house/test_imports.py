@@ -8,9 +8,9 @@ from tests.house.project import PACKAGE, ROOT, imports, module_name, python_file
 
 # From the bottom up. A module imports from its own package, and from the layers below.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("bell", "clock", "core", "durations", "errors"),
-    ("endpoints", "instance", "rules", "sockets", "wire_fields"),
-    ("api", "settings", "wire_chains"),
+    ("bell", "clock", "core", "durations", "errors", "store_rows"),
+    ("endpoints", "instance", "rules", "sockets", "state_directory", "store_schema", "wire_fields"),
+    ("api", "settings", "store", "wire_chains"),
     ("config", "ipc", "logs", "session", "wire_messages"),
     ("calls", "mesh_sockets", "wire"),
     ("connection", "dialling", "held", "links", "local", "sim", "view"),

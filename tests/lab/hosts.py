@@ -13,6 +13,7 @@ from tests.lab.netlab import NetLab
 from tests.lab.waiting import DEADLINE, until
 
 SOCKET = "/run/discoagent/agent.sock"
+STATE = "/run/discoagent/state"  # a host's own, for its /run is; kept when its agent ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class Host:
         """Start the agent, with more flags; do not wait for it."""
         assert self._agent is None
         argv = [sys.executable, "-m", "discoagent.daemon", "--insecure", "--bind", self.endpoint]
+        argv += ["--state-dir", STATE]
         argv += [word for seed in seeds for word in ("--join", seed)]
         self._agent = Running(self._lab.command(self.number, [*argv, *self._flags, *flags]))
 

@@ -1,0 +1,164 @@
+"""What changes here is kept: in the store first, then it is told.
+
+What an answer or a push tells of is in the store before it goes out. So a restart, however sudden,
+brings nothing back that was ended and forgets nothing that was promised.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from discoagent.core.effects import Event, NodeState
+from discoagent.core.entry import Entry, Key
+from discoagent.core.replica import MemberView
+from discoagent.local import owners
+from discoagent.local.lifetimes import Lifetimes
+from discoagent.store import KnownPeer, Store, StoredEntry
+from discoagent.store_rows import PEERS_KEPT
+
+PATIENCE = (
+    0.25  # seconds; a disk that takes longer holds up nobody: the store is of use, not of need
+)
+
+_log = logging.getLogger("discoagent")
+
+
+class Keeping:
+    """Hands this node's changes to the store, and holds back what tells of them."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        lifetimes: Lifetimes,
+        loop: asyncio.AbstractEventLoop,
+        wall_ms: Callable[[], int],
+    ) -> None:
+        """`lifetimes` knows what ends an entry; `wall_ms` is the agent's clock."""
+        self._store = store
+        self._lifetimes = lifetimes
+        self._loop = loop
+        self._wall_ms = wall_ms
+        self._changed: dict[Key, Entry | None] = {}
+        self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
+        self._impatience: asyncio.TimerHandle | None = None
+        self._over = False
+
+    def note(self, event: Event) -> None:
+        """Take in a change of an entry of this node."""
+        if self._over:
+            return
+        if event.entry is not None:
+            self._changed[event.entry.key] = event.entry
+        elif event.before is not None:
+            self._changed[event.before.key] = None
+
+    def then(self, work: Callable[[], None]) -> None:
+        """Hand over what was noted, and do this once it is written: now if it is already."""
+        number = self._hand_over()
+        if not number and not self._waiting:
+            work()
+            return
+        self._waiting.append((number or self._waiting[-1][0], work))
+        if self._impatience is None:
+            self._impatience = self._loop.call_later(PATIENCE, self._give_up)
+
+    def written(self, number: int) -> None:
+        """Do what waited for what was handed over up to this number."""
+        while self._waiting and self._waiting[0][0] <= number:
+            self._waiting.popleft()[1]()
+        if not self._waiting and self._impatience is not None:
+            self._impatience.cancel()
+            self._impatience = None
+
+    def release(self) -> None:
+        """Hand over what was noted, and wait for nothing any more."""
+        number = self._hand_over()
+        self.written(max(number, self._waiting[-1][0] if self._waiting else 0))
+
+    def know(self, members: Iterable[MemberView], own: str) -> None:
+        """Keep where the others are, so that they are found again without any seed."""
+        views = [view for view in members if view.replica.node != own]
+        at = self._wall_ms()
+        there = [
+            KnownPeer(view.endpoint, view.replica.node, at)
+            for view in views
+            if view.state in (NodeState.ALIVE, NodeState.SUSPECT, NodeState.RESTARTING)
+        ]
+        gone = [view.endpoint for view in views if view.state is NodeState.LEFT]
+        self._store.know_peers(there[:PEERS_KEPT], gone)
+
+    def rows(self, entries: Iterable[Entry]) -> list[StoredEntry]:
+        """Return these entries as they are kept."""
+        return [self._row(entry) for entry in entries if entry.shown]
+
+    def all_anew(self, entries: Iterable[Entry]) -> None:
+        """Give the store all there is: it could not be written for a while."""
+        self._changed.clear()
+        self._store.replace_entries(self.rows(entries))
+
+    def leave(self, entries: Iterable[Entry]) -> None:
+        """Keep what is static for the next start; what goes after this is not noted."""
+        self._over = True
+        self._changed.clear()
+        self._store.replace_entries(row for row in self.rows(entries) if _is_static(row))
+
+    def _hand_over(self) -> int:
+        for key, entry in self._changed.items():
+            if entry is None:
+                self._store.drop((int(key[0]), key[1], key[2]))
+            else:
+                self._store.keep(self._row(entry))
+        self._changed.clear()
+        renewed = self._lifetimes.leases.renewed
+        if renewed:
+            for key in renewed:
+                lease = self._lifetimes.leases.get(key)
+                if lease is not None:
+                    at = self._on_the_wall(lease.deadline)
+                    self._store.renewed((int(key[0]), key[1], key[2]), at)
+            renewed.clear()
+        return self._store.hand_over()
+
+    def _row(self, entry: Entry) -> StoredEntry:
+        assert isinstance(entry.body, bytes)
+        key = entry.key
+        lease = self._lifetimes.leases.get(key)
+        if lease is not None:
+            return StoredEntry(
+                int(entry.kind),
+                entry.name,
+                entry.id,
+                entry.owner,
+                entry.body,
+                round(lease.ttl * 1000),
+                self._on_the_wall(lease.deadline),
+            )
+        wrapper = self._lifetimes.wrapper_of(key)
+        if wrapper is None:
+            return StoredEntry(int(entry.kind), entry.name, entry.id, entry.owner, entry.body)
+        return StoredEntry(
+            int(entry.kind),
+            entry.name,
+            entry.id,
+            entry.owner,
+            entry.body,
+            wrapper_pid=wrapper.facts.pid,
+            wrapper_start=wrapper.facts.start,
+        )
+
+    def _on_the_wall(self, deadline: float) -> int:
+        return self._wall_ms() + round((deadline - self._loop.time()) * 1000)
+
+    def _give_up(self) -> None:
+        self._impatience = None
+        _log.warning(
+            "the state directory's disk takes more than %g s: what it is to keep is told before",
+            PATIENCE,
+        )
+        self.release()
+
+
+def _is_static(row: StoredEntry) -> bool:
+    return row.ttl_ms is None and owners.process_of(row.owner) is None

@@ -1,0 +1,137 @@
+"""What the store keeps, as rows; and a batch of changes to them, written in one transaction."""
+
+from collections import deque
+from typing import NamedTuple
+
+EVENTS_KEPT = 20_000
+PEERS_KEPT = 64
+
+Key = tuple[int, str, str]
+"""Kind, name and id of an entry."""
+
+
+class StoredEntry(NamedTuple):
+    """One of this node's entries, with what ends it beyond what its owner's bytes say.
+
+    `ttl_ms` and `deadline_ms` (wall clock) are those of a lease, None for others. The wrapper is
+    the process that may tell how the owner ended: its pid and start time in clock ticks.
+    """
+
+    kind: int
+    name: str
+    id: str
+    owner: bytes
+    body: bytes
+    ttl_ms: int | None = None
+    deadline_ms: int | None = None
+    wrapper_pid: int | None = None
+    wrapper_start: int | None = None
+
+    @property
+    def key(self) -> Key:
+        """What identifies the entry within its node."""
+        return self[:3]
+
+
+class StoredEvent(NamedTuple):
+    """One event of a life's log: `row` is the packed event of the local API, without a token."""
+
+    seq: int
+    node: str
+    kind: int
+    name: str
+    id: str
+    row: bytes
+    at_ms: int
+
+
+class StoredLife(NamedTuple):
+    """One life of this node's agent; `vector` and `baseline` are what the log made of them."""
+
+    incarnation: int
+    began_ms: int
+    vector: bytes = b""
+    baseline: bytes = b""
+
+
+class KnownPeer(NamedTuple):
+    """A peer that was there lately, and where; `seen_ms` is of the wall clock."""
+
+    endpoint: str
+    node: str
+    seen_ms: int
+
+
+class Identity(NamedTuple):
+    """Whose store it is."""
+
+    node: str
+    cluster: str
+
+
+class Read(NamedTuple):
+    """What a file holds. `identity` is None in a new one."""
+
+    identity: Identity | None
+    incarnation: int
+    entries: list[StoredEntry]
+    peers: list[KnownPeer]
+
+
+class Batch:
+    """What is to be written in one transaction; each next one can be merged into it.
+
+    `entries`: the row of each changed key, None for one that ended. With `whole` these are all that
+    there are. `deadlines` are those of renewed leases.
+    """
+
+    __slots__ = (
+        "baseline",
+        "deadlines",
+        "entries",
+        "events",
+        "gone_peers",
+        "identity",
+        "life",
+        "peers",
+        "vector",
+        "whole",
+    )
+
+    def __init__(self) -> None:
+        self.life: StoredLife | None = None
+        self.identity: Identity | None = None
+        self.whole = False
+        self.entries: dict[Key, StoredEntry | None] = {}
+        self.deadlines: dict[Key, int] = {}
+        self.events: deque[StoredEvent] = deque(maxlen=EVENTS_KEPT)
+        self.peers: dict[str, KnownPeer] = {}
+        self.gone_peers: set[str] = set()
+        self.vector: bytes | None = None
+        self.baseline: bytes | None = None
+
+    def merge(self, later: "Batch") -> None:
+        """Take in what was handed over after this, in the same life."""
+        assert later.life is None, "another life begins in a batch of its own"
+        self.identity = later.identity or self.identity
+        if later.whole:
+            self.whole = True
+            self.entries.clear()
+            self.deadlines.clear()
+        self.entries.update(later.entries)
+        self.deadlines.update(later.deadlines)
+        self.events.extend(later.events)
+        self.peers = {
+            endpoint: peer
+            for endpoint, peer in self.peers.items()
+            if endpoint not in later.gone_peers
+        }
+        self.peers.update(later.peers)
+        self.gone_peers = (self.gone_peers | later.gone_peers) - set(later.peers)
+        self.vector = self.vector if later.vector is None else later.vector
+        self.baseline = self.baseline if later.baseline is None else later.baseline
+
+    @property
+    def changes_entries(self) -> bool:
+        """Would something be missing from the file without it?"""
+        return self.whole or bool(self.entries)

@@ -1,0 +1,286 @@
+"""The file of the store: its tables, how a batch is written in one transaction, and what is read.
+
+Rows go in a hundred at a time, with one statement: the interpreter is held only to bind them, and
+the loop runs while SQLite writes. Blobs carry a checksum, for SQLite keeps none of its own.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from discoagent.store_rows import (
+    EVENTS_KEPT,
+    PEERS_KEPT,
+    Batch,
+    Identity,
+    KnownPeer,
+    Read,
+    StoredEntry,
+    StoredEvent,
+    StoredLife,
+)
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x64697363  # "disc", in the file's header
+EVENTS_SLACK = 2_000  # so many more before the oldest go
+LIVES_KEPT = 64
+VARIABLES_MAX = 999  # of one statement, in every version of SQLite
+BUSY_SECONDS = 1.0  # somebody else may look at the file
+WAL_BYTES_KEPT = 4 * 1024 * 1024
+BROKEN_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
+
+_TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE lives (
+    incarnation INTEGER PRIMARY KEY, began_ms INTEGER, vector BLOB, baseline BLOB);
+CREATE TABLE entries (
+    kind INTEGER, name TEXT, id TEXT, owner BLOB, body BLOB,
+    ttl_ms INTEGER, deadline_ms INTEGER, wrapper_pid INTEGER, wrapper_start INTEGER,
+    checksum INTEGER, PRIMARY KEY (kind, name, id)) WITHOUT ROWID;
+CREATE TABLE peers (endpoint TEXT PRIMARY KEY, node TEXT, seen_ms INTEGER) WITHOUT ROWID;
+CREATE TABLE events (
+    life INTEGER, seq INTEGER, node TEXT, kind INTEGER, name TEXT, id TEXT, row BLOB,
+    at_ms INTEGER, checksum INTEGER, PRIMARY KEY (life, seq)) WITHOUT ROWID;
+"""
+
+
+class BrokenStoreError(Exception):
+    """The file is no store of ours, or not whole."""
+
+
+class Database:
+    """One open file. Calls come one at a time, from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or make it.
+
+        Raises BrokenStoreError if it is none of ours, sqlite3.Error if it cannot be had.
+        """
+        self.path = path
+        self.life = 0
+        self._appended = EVENTS_SLACK
+        self._db = sqlite3.connect(
+            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        with _breaks():
+            for pragma in (
+                "locking_mode = EXCLUSIVE",  # no shared memory, which a cut-off file takes away
+                "journal_mode = WAL",
+                "synchronous = NORMAL",
+                f"journal_size_limit = {WAL_BYTES_KEPT}",
+            ):
+                self._db.execute(f"PRAGMA {pragma}").fetchall()
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            (tables,) = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            if not version and not tables:
+                self._db.execute("BEGIN IMMEDIATE")
+                for statement in filter(str.strip, _TABLES.split(";")):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                self._db.execute("COMMIT")
+                return
+            (application,) = self._db.execute("PRAGMA application_id").fetchone()
+            if application != APPLICATION_ID or version != SCHEMA_VERSION:
+                raise BrokenStoreError(f"it is no store of version {SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        """Write the log back into the file, and close it."""
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            self._db.close()
+
+    def abandon(self) -> None:
+        """Close it as it is."""
+        self._db.close()
+
+    # ---- reading
+
+    def read(self) -> Read:
+        """Return all but the events. Raises BrokenStoreError if anything of it is not whole."""
+        with _breaks():
+            meta = dict(self._db.execute("SELECT name, value FROM meta"))
+            (last,) = self._db.execute("SELECT max(incarnation) FROM lives").fetchone()
+            entries = [_entry(row) for row in self._db.execute("SELECT * FROM entries")]
+            peers = [
+                KnownPeer(*row)
+                for row in self._db.execute("SELECT * FROM peers ORDER BY seen_ms DESC, endpoint")
+            ]
+        whose = [meta.get(name) for name in Identity._fields]
+        if not all(isinstance(word, str) for word in whose):
+            whose = []
+        return Read(Identity(*map(str, whose)) if whose else None, last or 0, entries, peers)
+
+    def lives(self) -> list[StoredLife]:
+        """Return the lives that are remembered, oldest first."""
+        with _breaks():
+            rows = self._db.execute("SELECT * FROM lives ORDER BY incarnation").fetchall()
+        return [
+            StoredLife(number, at, vector or b"", base or b"") for number, at, vector, base in rows
+        ]
+
+    def events_after(self, life: int, seq: int) -> list[StoredEvent] | None:
+        """Return all events of a life after that number, in order; None if some are missing."""
+        found = []
+        with _breaks():
+            total, first, last = self._db.execute(
+                "SELECT (SELECT count(*) FROM events), min(seq), max(seq) FROM events "
+                "WHERE life = ?",
+                (life,),
+            ).fetchone()
+            if first is None:
+                return [] if seq == 0 and total < EVENTS_KEPT else None
+            if not first - 1 <= seq <= last:
+                return None
+            for *fields, checksum in self._db.execute(
+                "SELECT seq, node, kind, name, id, row, at_ms, checksum FROM events "
+                "WHERE life = ? AND seq > ? ORDER BY seq",
+                (life, seq),
+            ):
+                found.append(_event(fields, checksum))
+        return found if len(found) == last - seq else None
+
+    # ---- writing
+
+    def write(self, batch: Batch) -> None:
+        """Write a batch, whole or not at all."""
+        with _breaks():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._write(batch)
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+        if batch.life is not None:
+            self.life = batch.life.incarnation
+
+    def _write(self, batch: Batch) -> None:
+        life = self.life
+        if batch.identity is not None:
+            self._insert("meta", list(batch.identity._asdict().items()))
+        if batch.life is not None:
+            life = batch.life.incarnation
+            self._insert("lives", [batch.life])
+            self._trim_lives()
+        self._write_entries(batch)
+        if batch.vector is not None:
+            self._db.execute(
+                "UPDATE lives SET vector = ? WHERE incarnation = ?", (batch.vector, life)
+            )
+        if batch.baseline is not None:
+            self._db.execute(
+                "UPDATE lives SET baseline = ? WHERE incarnation = ?", (batch.baseline, life)
+            )
+        if batch.events:
+            rows = [(life, *event, crc32(event.row)) for event in batch.events]
+            self._insert("events", rows)
+            self._trim_events(len(rows))
+        self._write_peers(batch)
+
+    def _write_entries(self, batch: Batch) -> None:
+        if batch.whole:
+            self._db.execute("DELETE FROM entries")
+        gone = [key for key, row in batch.entries.items() if row is None]
+        if gone and not batch.whole:
+            self._db.executemany("DELETE FROM entries WHERE kind=? AND name=? AND id=?", gone)
+        kept = [(*row, _checksum(row)) for row in batch.entries.values() if row is not None]
+        self._insert("entries", kept)
+        if batch.deadlines:
+            self._db.executemany(
+                "UPDATE entries SET deadline_ms = ? WHERE kind=? AND name=? AND id=?",
+                [(at, *key) for key, at in batch.deadlines.items()],
+            )
+
+    def _write_peers(self, batch: Batch) -> None:
+        if batch.gone_peers:
+            gone = [(endpoint,) for endpoint in batch.gone_peers]
+            self._db.executemany("DELETE FROM peers WHERE endpoint = ?", gone)
+        if batch.peers:
+            self._insert("peers", list(batch.peers.values()))
+            self._db.execute(
+                "DELETE FROM peers WHERE endpoint NOT IN "
+                "(SELECT endpoint FROM peers ORDER BY seen_ms DESC, endpoint LIMIT ?)",
+                (PEERS_KEPT,),
+            )
+
+    def _trim_lives(self) -> None:
+        self._db.execute(
+            "DELETE FROM lives WHERE incarnation NOT IN "
+            "(SELECT incarnation FROM lives ORDER BY incarnation DESC LIMIT ?)",
+            (LIVES_KEPT,),
+        )
+        self._db.execute("DELETE FROM events WHERE life < (SELECT min(incarnation) FROM lives)")
+
+    def _trim_events(self, appended: int) -> None:
+        self._appended += appended
+        if self._appended < EVENTS_SLACK:
+            return
+        self._appended = 0
+        first_gone = self._db.execute(
+            "SELECT life, seq FROM events ORDER BY life DESC, seq DESC LIMIT 1 OFFSET ?",
+            (EVENTS_KEPT,),
+        ).fetchone()
+        if first_gone is not None:
+            self._db.execute("DELETE FROM events WHERE (life, seq) <= (?, ?)", first_gone)
+
+    def _insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
+        if not rows:
+            return
+        width = len(rows[0])
+        at_once = VARIABLES_MAX // width
+        for first in range(0, len(rows), at_once):
+            part = rows[first : first + at_once]
+            places = ",".join(["(" + ",".join("?" * width) + ")"] * len(part))
+            sql = f"INSERT OR REPLACE INTO {table} VALUES {places}"  # noqa: S608 - all words are ours
+            self._db.execute(sql, list(chain.from_iterable(part)))
+
+
+@contextmanager
+def _breaks() -> Iterator[None]:
+    """Turn what SQLite says of a file that is not whole into BrokenStoreError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None or code & 0xFF in BROKEN_CODES:
+            raise BrokenStoreError(str(error)) from error
+        raise
+
+
+def _event(fields: Sequence[Any], checksum: Any) -> StoredEvent:
+    row = fields[StoredEvent._fields.index("row")]
+    if not isinstance(row, bytes) or crc32(row) != checksum:
+        raise BrokenStoreError(f"event {fields[0]} is not as it was written")
+    return StoredEvent(*fields)
+
+
+def _checksum(row: StoredEntry) -> int:
+    """Return a checksum over names and blobs: one row's blob is not taken for another's."""
+    names = f"{row.kind}/{row.name}/{row.id}".encode()
+    return crc32(row.body, crc32(row.owner, crc32(names)))
+
+
+def _entry(fields: Iterable[Any]) -> StoredEntry:
+    *values, checksum = fields
+    row = StoredEntry(*values)
+    try:
+        whole = checksum == _checksum(row)
+    except (TypeError, UnicodeError):  # a blob became a number: SQLite keeps what it is given
+        whole = False
+    if not whole:
+        raise BrokenStoreError(f"entry {row.name}/{row.id} is not as it was written")
+    return row
