@@ -31,6 +31,8 @@ from discoagent.core.telling import acquaintances, later_life
 
 WIRE = (1, 1)
 GREETING_TIMEOUT = 2.0  # a Hello without an answer is said again
+FORGOTTEN_INTERVAL = 5.0  # one of those that were forgotten last is greeted, in rotation
+FORGOTTEN_GREETED = 32
 NOTE_INTERVAL = 60.0
 NOTES_MAX = 1_000
 
@@ -45,6 +47,8 @@ class Greeter:
         self._number = 0
         self._own: set[str] = {members.endpoint}  # endpoints that turned out to be ours
         self._noted: dict[str, float] = {}
+        self._next_forgotten = NEVER
+        self._turn = 0
         self.welcomed = False  # has anybody told us of the cluster?
 
     # ---- saying
@@ -87,7 +91,17 @@ class Greeter:
             effects += [
                 effect for endpoint in list(here)[:1] for effect in self.again(endpoint, now)
             ]
-        return effects + self._pump(now)
+        return effects + self._greet_forgotten(now) + self._pump(now)
+
+    def _greet_forgotten(self, now: float) -> list[Effect]:
+        """Greet one of the last that were forgotten: a split may outlast every memory but this."""
+        if now < self._next_forgotten:
+            return []
+        self._next_forgotten = now + FORGOTTEN_INTERVAL
+        last = list(self._members.graves.values())[-FORGOTTEN_GREETED:]
+        endpoints = [grave.endpoint for grave in last if not grave.closed and grave.endpoint]
+        self._turn += 1
+        return self.greet([endpoints[self._turn % len(endpoints)]], now) if endpoints else []
 
     def _pump(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
@@ -230,6 +244,7 @@ class Greeter:
             Refused(kind, endpoint, sender, refusal.cluster, text, by_us=False)
         ]
         if self._members.peer_at(endpoint) is None:
+            self._members.moved_in(endpoint)
             effects.append(Disconnect(endpoint))
         else:
             self._said[endpoint] = asked._replace(number=0)  # the next one waits its time

@@ -63,6 +63,8 @@ class Hearsay:
         peer, effects = members.learn(
             told.replica, told.endpoint, now - asked + age, now, direct=False
         )
+        if peer is None and members.forgotten(told.replica):
+            return None, self._greeter.greet([told.endpoint], now)  # let it speak for itself
         if peer is None or peer.replica != told.replica:
             return None, effects
         peer.beat = max(peer.beat, told.beat)

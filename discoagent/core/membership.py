@@ -2,7 +2,7 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from discoagent.core.chain import Chain
@@ -41,6 +41,7 @@ class Peer:
     beat: int = 0
     welcomed: bool = False  # a Hello was answered, one way or the other
     evidence: str = ""
+    floor: int = 0  # it came back from its grave, and is shown from this clock on
 
     # what tells the dead from the silent; `seen` is of the shell's clock, which never stands still
     seen: float = NEVER  # the last sign of life
@@ -68,6 +69,11 @@ class Peer:
         """When was the last sign of life, direct or told?"""
         return max(self.heard, self.told)
 
+    @property
+    def shows(self) -> bool:
+        """Is there anything that may be shown?"""
+        return self.state in PRESENT and self.node.chain.clock >= self.floor
+
 
 class Asked(NamedTuple):
     """A question that waits for its answer: when it was put, on both clocks, and to whom."""
@@ -91,6 +97,7 @@ class Testimony(NamedTuple):
 class Grave:
     """What is remembered of a forgotten life, so that hearsay cannot raise it."""
 
+    endpoint: str
     incarnation: int
     clock: int
     beat: int
@@ -206,6 +213,9 @@ class Membership:
             return None, []
         self.graves.pop(replica.node, None)
         peer = self.peers[node.name] = Peer(replica, endpoint, node, since=now)
+        if grave is not None and grave.incarnation == replica.incarnation:
+            peer.floor = grave.clock  # a holder that lags may give us what we saw end
+            node.hidden = not peer.shows
         self._sign(peer, age, now, direct=direct)
         self._targets = None
         self.counted(peer)
@@ -224,7 +234,7 @@ class Membership:
         """Another life of that node began: hold what is shown, and start its chain."""
         peer.node.begin(replica, now, self.timing.restart_grace)
         peer.replica = replica
-        peer.beat = 0
+        peer.beat = peer.floor = 0
         peer.heard = peer.told = peer.seen = peer.refused = peer.gone = NEVER
         peer.farewell = peer.mute = False
         peer.dialling = peer.dialled = NEVER
@@ -262,14 +272,22 @@ class Membership:
     def show(self, peer: Peer, evidence: str, now: float) -> list[Effect]:
         """Bring a node back that was down: it was there all the time."""
         effects: list[Effect] = [Connect(peer.endpoint)]
-        effects += emit(self.presence.show(peer.node, self.cause(CauseWord.NODE_RETURNED)))
-        return effects + self.set_state(peer, NodeState.ALIVE, evidence, now)
+        changed = self.set_state(peer, NodeState.ALIVE, evidence, now)
+        return effects + self._unveil(peer) + changed
+
+    def _unveil(self, peer: Peer) -> list[Effect]:
+        """Show a hidden node if its time has come."""
+        if not peer.node.hidden or not peer.shows:
+            return []
+        peer.floor = 0
+        return emit(self.presence.show(peer.node, self.cause(CauseWord.NODE_RETURNED)))
 
     def forget(self, peer: Peer) -> list[Effect]:
         """Drop a hidden node; its grave keeps hearsay from raising it."""
         chain = peer.node.chain
         closed = peer.state is NodeState.LEFT
-        grave = Grave(peer.replica.incarnation, chain.clock, peer.beat, closed)
+        clock = max(chain.clock, peer.floor)
+        grave = Grave(peer.endpoint, peer.replica.incarnation, clock, peer.beat, closed)
         self.graves[peer.replica.node] = grave
         while len(self.graves) > GRAVES_MAX:
             self.graves.popitem(last=False)
@@ -288,6 +306,7 @@ class Membership:
         if peer.node.chain.closed:
             cause = _closing(segments) or self.cause(CauseWord.NODE_LEFT)
             effects += self.leave(peer, cause, now)
+        effects += self._unveil(peer)
         self.counted(peer)
         return effects
 
@@ -296,6 +315,17 @@ class Membership:
         if peer.state is NodeState.LEFT:
             return []
         return self.hide(peer, NodeState.LEFT, cause, "it said that it leaves", now)
+
+    def moved_in(self, endpoint: str) -> None:
+        """Take in that somebody else is reached where forgotten ones were, who is not of us."""
+        for name, grave in self.graves.items():
+            if grave.endpoint == endpoint:
+                self.graves[name] = replace(grave, endpoint="")
+
+    def forgotten(self, replica: ReplicaId) -> bool:
+        """Is this a life that we have forgotten, and that its own word would bring back?"""
+        grave = self.graves.get(replica.node)
+        return grave is not None and not _bans(grave, replica, direct=True)
 
     def counted(self, peer: Peer) -> None:
         """Keep the digests in step with this peer."""
@@ -321,7 +351,7 @@ class Membership:
         assert set(self.presence.nodes) == {self.id.node, *self.peers}
         for peer in self.peers.values():
             assert peer.replica == peer.node.chain.replica
-            assert peer.node.hidden == (peer.state in (NodeState.DOWN, NodeState.LEFT))
+            assert peer.node.hidden != peer.shows
 
 
 def _bans(grave: Grave, replica: ReplicaId, *, direct: bool) -> bool:

@@ -172,11 +172,12 @@ def clocks_never_fall(step: Step) -> None:
     too.
     """
     peaks = step.observer.peaks
-    for name, chain in _chains(step.members):
+    for name, node in step.members.presence.nodes.items():
+        chain = node.chain
         at = (chain.replica.incarnation, chain.clock)
         if at >= peaks.get(name, (0, 0)):
             peaks[name] = at
-        elif any(entry.shown for entry in chain):
+        elif not node.hidden and any(entry.shown for entry in chain):
             raise step.fail(clocks_never_fall, f"{name} fell from {peaks[name]} to {at}")
 
 

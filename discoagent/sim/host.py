@@ -60,7 +60,7 @@ class Host:
         self._links: dict[str, float] = {}
         self._linked_since: dict[str, float] = {}
         self._heartbeats: deque[bytes] = deque()
-        self._inbox: list[bytes] = []
+        self._overdue: list[Callable[[], None]] = []  # what came while the process was stopped
         self._tick_due = False
         self._flush_due = False
         self._flushed = 0
@@ -129,7 +129,7 @@ class Host:
             if self.life is not life or not self.running:
                 return
             if self.paused:
-                self.later(self.paused_until - self.world.now, action)
+                self._overdue.append(action)
             else:
                 action()
 
@@ -145,7 +145,7 @@ class Host:
         self.paused = False
         self._links.clear()
         self._heartbeats.clear()
-        self._inbox.clear()
+        self._overdue.clear()
         self._tick_due = self._flush_due = False
         self._flushed = 0
         self.world.network.went(self.name)
@@ -164,13 +164,13 @@ class Host:
         for peer in sorted(self.world.hosts):
             self.world.network.trouble(self.name, peer)
             self.world.network.trouble(peer, self.name)
-        inbox, self._inbox = self._inbox, []
+        overdue, self._overdue = self._overdue, []
         life, tick_first = self.life, self.world.random.random() < 0.5
         if self._tick_due and tick_first and life is not None:
             self._tick(life)
-        for frame in inbox:
-            if self.awake:
-                self._receive(wire.decode(frame))
+        for action in overdue:
+            if self.awake and self.life is life:
+                action()
         if self._tick_due and life is not None:
             self._tick(life)
 
@@ -222,7 +222,7 @@ class Host:
             if len(self._heartbeats) < SUB_QUEUE_MAX:
                 self._heartbeats.append(frame)
         elif self.paused:
-            self._inbox.append(frame)
+            self._overdue.append(lambda: self._receive(wire.decode(frame)))
         else:
             self._receive(wire.decode(frame))
 

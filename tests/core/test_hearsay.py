@@ -21,7 +21,7 @@ from discoagent.core.membership import Asked, Membership, Peer
 from discoagent.core.messages import Acquaintance, Hello, Standing
 from discoagent.core.sync import Sync
 from discoagent.core.timing import TICK
-from tests.core.vocabulary import B, meet
+from tests.core.vocabulary import LEFT, B, meet
 
 B2 = ReplicaId("b", 2)
 
@@ -124,6 +124,17 @@ class TestStrangers:
 
         assert listener.hears(B2, 0.5, endpoint="x:1") == (None, [])
         assert peer.replica == B
+
+    def test_one_that_was_forgotten(self, listener: Listener) -> None:
+        """Is greeted: only its own word brings it back."""
+        members = listener.members
+        members.hide(meet(members, B), NodeState.DOWN, LEFT, "it was silent", 9.0)
+        members.forget(members.peers["b"])
+
+        peer, effects = listener.hears(B, 0.5)
+
+        assert peer is None
+        assert effects == [Connect("b:1"), Send(("b:1",), Hello(1, "home", "a:1", (1, 1), (), 0))]
 
     def test_a_life_that_is_over(self, listener: Listener) -> None:
         """Whoever tells of it is behind."""

@@ -4,10 +4,11 @@ import pytest
 
 from discoagent.core import membership as membership_module
 from discoagent.core.effects import Connect, Disconnect, Emit, NodeState, StateChanged
-from discoagent.core.entry import ReplicaId
+from discoagent.core.entry import Kind, ReplicaId
 from discoagent.core.membership import Membership, Peer
 from discoagent.core.messages import Delta, Removal
 from tests.core.vocabulary import (
+    DEREGISTERED,
     LEFT,
     REGISTERED,
     A,
@@ -135,6 +136,37 @@ class TestForgetting:
         assert members.counters == {"grave": 1}
         assert members.learn(B, "b:1", 0.0, 30.0, direct=True)[0] is not None
         assert members.graves == {}
+
+    def test_it_is_shown_from_its_old_clock_on(self, members: Membership) -> None:
+        """A holder that lags would show again what we saw end."""
+        steps = ((member(), REGISTERED), (E1, REGISTERED), (entry("1", b""), DEREGISTERED))
+        past = chain_of(*steps, replica=B)
+        early, late = snapshot(B, E1), past.delta_since(0)
+        assert late is not None
+        peer = meet(members, B)
+        join(members, peer, late)
+        down(members, peer)
+        members.forget(peer)
+
+        peer = meet(members, B)
+        assert join(members, peer, early) == []
+        assert members.presence.groups(Kind.SERVICE) == []
+        members.check()
+        assert join(members, peer, late) == []
+        members.check()
+        assert peer.shows
+
+    def test_a_newer_life_is_shown_at_once(self, members: Membership) -> None:
+        """Even if it comes while the one that was forgotten is not shown yet."""
+        peer = meet(members, B)
+        join(members, peer, snapshot(B, E1))
+        down(members, peer)
+        members.forget(peer)
+        peer = meet(members, B)
+
+        assert meet(members, B2) is peer
+        assert join(members, peer, snapshot(B2, E1)) == [added("b", E1, clock=2)]
+        members.check()
 
     def test_nor_an_older_life_s_word(self, members: Membership) -> None:
         """Whatever way it comes."""

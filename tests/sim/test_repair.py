@@ -1,20 +1,7 @@
 """Stories of repair: deltas that are lost, late or overtaken, and scans of a busy owner."""
 
-from discoagent.core.messages import DeltaMessage, Message, SyncChunk
 from discoagent.sim import Knobs, Profile, World
-from tests.sim.worlds import Interference, clock, three, told
-
-ALWAYS = 1_000_000
-
-
-def is_push(message: Message) -> bool:
-    """Is it what an owner pushes?"""
-    return isinstance(message, DeltaMessage)
-
-
-def is_chunk(message: Message) -> bool:
-    """Is it an answer of the sync?"""
-    return isinstance(message, SyncChunk)
+from tests.sim.worlds import ALWAYS, Interference, clock, is_chunk, is_push, three, told
 
 
 def asked_for_sync(world: World) -> int:

@@ -5,7 +5,7 @@ from functools import partial
 from discoagent.core.effects import NodeState
 from discoagent.core.timing import Timing
 from discoagent.sim import Profile, World
-from tests.sim.worlds import everywhere, three, told
+from tests.sim.worlds import ALWAYS, Interference, everywhere, is_chunk, is_push, three, told
 
 FORGETFUL = Timing(restart_grace=6.0, forget_after=12.0)
 
@@ -132,6 +132,31 @@ def test_back_through_one_who_lags() -> None:
 
         rows = [row for row in told(world, "b") if row[1] == "ends@a"]
         assert [row[0] for row in rows] == ["added", "removed"]
+
+
+def test_back_through_one_who_cannot_catch_up() -> None:
+    """It is the only one that serves the chain for a while, and has what was seen to end."""
+    world = three(7, Profile(timing=FORGETFUL))
+    world.register("a", "db", "ends")
+    world.run(1)
+    net = Interference(world)
+    for wanted in (is_push, is_chunk):
+        net.keep("a", "c", wanted, times=ALWAYS)
+    world.withdraw("a", "db", "ends")
+    world.run(0.05)
+    assert "db/ends@a" not in world.shown("b")
+    assert "db/ends@a" in world.shown("c")
+    world.partition({"b"}, {"a", "c"})
+    world.run(20)
+    assert state(world, "b", "a") is None
+    net.keep("a", "b", is_chunk, times=ALWAYS)
+    world.heal()
+    world.run(15)
+    assert state(world, "b", "a") is NodeState.ALIVE
+    world.settle()
+
+    rows = [row for row in told(world, "b") if row[1] == "ends@a"]
+    assert [row[0] for row in rows] == ["added", "removed"]
 
 
 def test_twenty_under_load() -> None:

@@ -4,11 +4,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from discoagent import wire
-from discoagent.core.messages import Message
+from discoagent.core.messages import DeltaMessage, Message, SyncChunk
 from discoagent.sim import Profile, World
 from discoagent.sim.network import Channel
 
 Wanted = Callable[[Message], bool]
+ALWAYS = 1_000_000
+
+
+def is_push(message: Message) -> bool:
+    """Is it what an owner pushes?"""
+    return isinstance(message, DeltaMessage)
+
+
+def is_chunk(message: Message) -> bool:
+    """Is it an answer of the sync?"""
+    return isinstance(message, SyncChunk)
 
 
 def three(seed: int = 1, profile: Profile | None = None, names: str = "abc") -> World:
