@@ -35,7 +35,7 @@ PORT = 7000
 SEED_INTERVAL = 10.0  # how often the seeds are looked up and greeted anew
 HEARTBEAT_BYTES_MAX = 100 - wire.TOPIC_BYTES
 SUB_QUEUE_MAX = 1_000
-FIRST_INCARNATION = 1_000_000
+FIRST_INCARNATION = 10_000_000_000  # microseconds that the wall clock shows at the beginning
 
 
 class Host:

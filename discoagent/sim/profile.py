@@ -24,6 +24,7 @@ class Knobs:
 
     ring_segments: int | None = None
     chunk_entries: int | None = None
+    chunk_bytes: int | None = None
     chunks: int | None = None
     tail: int | None = None
 
@@ -37,6 +38,7 @@ class Knobs:
                 (ring, "RING_STEPS_MIN", self.ring_segments),
                 (ring, "CHUNK_ENTRIES_MAX", self.chunk_entries),
                 (chain, "CHUNK_ENTRIES_MAX", self.chunk_entries),
+                (sync, "CHUNK_BYTES_MAX", self.chunk_bytes),
                 (sync, "CHUNKS_PER_REQUEST", self.chunks),
                 (chain, "TAIL_MAX", self.tail),
             )
@@ -110,5 +112,6 @@ class Profile:
                 chunk_entries=luck.choice((1, 2, 5)) if small else None,
                 chunks=luck.choice((1, 2)) if small else None,
                 tail=luck.choice((1, 3)) if small else None,
+                chunk_bytes=luck.choice((200, 1_000)) if small else None,
             ),
         )

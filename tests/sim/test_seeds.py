@@ -8,7 +8,7 @@ import pytest
 
 from discoagent.sim.chaos import run_seed
 
-SEEDS = 120
+SEEDS = 100
 REPLAYED = """
 from discoagent.sim.chaos import run_seed
 print(*[run_seed(seed).digest for seed in (3, 17)])

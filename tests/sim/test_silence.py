@@ -5,7 +5,16 @@ from functools import partial
 from discoagent.core.effects import NodeState
 from discoagent.core.timing import Timing
 from discoagent.sim import Profile, World
-from tests.sim.worlds import ALWAYS, Interference, everywhere, is_chunk, is_push, three, told
+from tests.sim.worlds import (
+    ALWAYS,
+    Interference,
+    everywhere,
+    is_chunk,
+    is_heartbeat,
+    is_push,
+    three,
+    told,
+)
 
 FORGETFUL = Timing(restart_grace=6.0, forget_after=12.0)
 
@@ -161,19 +170,20 @@ def test_back_through_one_who_cannot_catch_up() -> None:
 
 def test_twenty_under_load() -> None:
     """Forty writes a second for a while: every change is pushed, and nobody compares notes."""
-    world = three(4, names="abcdefghijklmnopqrst")
-    for turn in range(400):
-        node = "abcdefghijklmnopqrst"[turn % 20]
-        world.register(node, "job", f"j{turn % 60}")
+    names = "abcdefghijklmnopqrst"
+    world = three(4, names=names)
+    for turn in range(280):
+        world.register(names[turn % 20], "job", f"j{turn % 60}")
         world.run(0.025)
+    world.run(2)
 
     assert world.sent.get("Digest", 0) == 0
-    world.settle()
+    assert all(world.shown(name) == world.shown("a") for name in names)
 
 
 def test_leaving_while_two_are_cut_off() -> None:
     """Who could not hear the farewell learns of it from others; late heartbeats change nothing."""
-    world = three(names="abcd")
+    world = three(6, Profile(late=True), names="abcd")
     world.partition({"b"}, {"c", "d"})
     world.run(2)
     world.leave("b")
@@ -206,13 +216,19 @@ def test_leaving_beside_an_agent_that_is_stopped() -> None:
 
 
 def test_a_long_sleep() -> None:
-    """Its own pause counts for nobody's silence, whatever old heartbeats wait for it."""
+    """Its own pause counts for nobody's silence, whether heartbeats wait for it or are lost."""
     for seconds in (2.0, 5.0, 15.0):
-        world = three(5, Profile(late=True), names="abcd")
-        before = {name: len(world.events(name)) for name in "abcd"}
-        world.pause("b", seconds)
-        world.run(seconds + 0.1)
-        world.pause("b", seconds / 2)
-        world.settle()
+        for lost in (False, True):
+            world = three(5, names="abcd")
+            before = len(world.events("b"))
+            net = Interference(world)
+            world.pause("b", seconds)
+            kept = int(seconds) if lost else 0
+            rules = [net.keep(name, "b", is_heartbeat, times=kept) for name in "acd"]
+            world.run(seconds + 0.5)
+            assert all(bool(rule.met) is lost for rule in rules)
+            world.pause("b", seconds / 2)
+            world.run(seconds)
 
-        assert len(world.events("b")) == before["b"]
+            assert len(world.events("b")) == before
+            world.settle()

@@ -93,6 +93,7 @@ def test_a_stopped_process_raises_no_alarm() -> None:
     before = {name: len(world.events(name)) for name in "abc"}
 
     world.pause("b", 10)
+    world.run(10.5)
     world.settle()
 
     assert {name: len(world.events(name)) for name in "abc"} == before

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from discoagent import wire
-from discoagent.core.messages import DeltaMessage, Message, SyncChunk
+from discoagent.core.messages import DeltaMessage, Heartbeat, Message, SyncChunk
 from discoagent.sim import Profile, World
 from discoagent.sim.network import Channel
 
@@ -15,6 +15,11 @@ ALWAYS = 1_000_000
 def is_push(message: Message) -> bool:
     """Is it what an owner pushes?"""
     return isinstance(message, DeltaMessage)
+
+
+def is_heartbeat(message: Message) -> bool:
+    """Is it a heartbeat?"""
+    return isinstance(message, Heartbeat)
 
 
 def is_chunk(message: Message) -> bool:
