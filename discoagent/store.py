@@ -38,6 +38,7 @@ from discoagent.store_schema import BrokenStoreError, Database
 FILE_NAME = "agent.db"
 BROKEN_KEPT = 3
 RETRY_SECONDS = 30.0
+GATHER_SECONDS = 0.02  # what nobody waits for is written so much later, together with more
 CLOSE_SECONDS = 5.0  # then the process ends without the disk's consent
 
 __all__ = [
@@ -100,6 +101,8 @@ class Store:
         self._handed = 0
         self._written = 0
         self._closing = False
+        self._urgent = False  # does anybody wait for what is in the queue?
+        self._gathering = False  # is the writer awake, and gives more the time to come?
         self._life = StoredLife(0, 0)
         self._batch = Batch()
         self._empty = True
@@ -167,22 +170,25 @@ class Store:
         self._batch.baseline = baseline
         self._empty = False
 
-    def hand_over(self) -> int:
-        """Have what was collected written. Returns its number if it is not yet, else 0.
+    def hand_over(self, *, urgent: bool = True) -> int:
+        """Have what was collected written; `urgent`: somebody waits for it.
 
-        If nothing was collected, that is the number of what was handed over last.
+        Returns the number of what was handed over last if it is not written yet, else 0.
         """
-        if self._empty:
-            return self._handed if self._written < self._handed else 0
-        batch, self._batch, self._empty = self._batch, Batch(), True
+        if self._empty and not urgent:
+            return 0
+        batch, self._batch, was_empty, self._empty = self._batch, Batch(), self._empty, True
         with self._changed:
-            self._handed += 1
-            if self._queue and batch.life is None:
-                self._queue[-1].merge(batch)
-            else:
-                self._queue.append(batch)
-            self._changed.notify_all()
-            return self._handed
+            if not was_empty:
+                self._handed += 1
+                if self._queue and batch.life is None:
+                    self._queue[-1].merge(batch)
+                else:
+                    self._queue.append(batch)
+            if self._queue and (urgent or not self._gathering):
+                self._urgent |= urgent
+                self._changed.notify_all()
+            return self._handed if self._written < self._handed else 0
 
     def flush(self, seconds: float) -> bool:
         """Hand over, and wait at most so long until all is written; is it?"""
@@ -227,6 +233,10 @@ class Store:
                     lambda: bool(self._queue) or self._closing,
                     RETRY_SECONDS if self._db is None and self._directory else None,
                 )
+                self._gathering = True
+                if due:
+                    self._changed.wait_for(lambda: self._urgent or self._closing, GATHER_SECONDS)
+                self._gathering = self._urgent = False
                 batches, self._queue = self._queue, []
                 number, closing = self._handed, self._closing
             if not due:

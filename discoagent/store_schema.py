@@ -2,10 +2,13 @@
 
 Rows go in a hundred at a time, with one statement: the interpreter is held only to bind them, and
 the loop runs while SQLite writes. Blobs carry a checksum, for SQLite keeps none of its own.
+
+A new version of an entry goes to the end of its table, and the former one is deleted by its place,
+which is kept in memory: in the order of keys each row would touch a page of its own.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -17,6 +20,7 @@ from discoagent.store_rows import (
     PEERS_KEPT,
     Batch,
     Identity,
+    Key,
     KnownPeer,
     Read,
     StoredEntry,
@@ -38,9 +42,9 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE lives (
     incarnation INTEGER PRIMARY KEY, began_ms INTEGER, vector BLOB, baseline BLOB);
 CREATE TABLE entries (
-    kind INTEGER, name TEXT, id TEXT, owner BLOB, body BLOB,
+    place INTEGER PRIMARY KEY, kind INTEGER, name TEXT, id TEXT, owner BLOB, body BLOB,
     ttl_ms INTEGER, deadline_ms INTEGER, wrapper_pid INTEGER, wrapper_start INTEGER,
-    checksum INTEGER, PRIMARY KEY (kind, name, id)) WITHOUT ROWID;
+    checksum INTEGER);
 CREATE TABLE peers (endpoint TEXT PRIMARY KEY, node TEXT, seen_ms INTEGER) WITHOUT ROWID;
 CREATE TABLE events (
     life INTEGER, seq INTEGER, node TEXT, kind INTEGER, name TEXT, id TEXT, row BLOB,
@@ -63,6 +67,8 @@ class Database:
         self.path = path
         self.life = 0
         self._appended = EVENTS_SLACK
+        self._places: dict[Key, int] = {}
+        self._next_place = 1
         self._db = sqlite3.connect(
             path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
@@ -113,7 +119,9 @@ class Database:
         with _breaks():
             meta = dict(self._db.execute("SELECT name, value FROM meta"))
             (last,) = self._db.execute("SELECT max(incarnation) FROM lives").fetchone()
-            entries = [_entry(row) for row in self._db.execute("SELECT * FROM entries")]
+            entries = [self._entry(*row) for row in self._db.execute("SELECT * FROM entries")]
+            if len(self._places) != len(entries):
+                raise BrokenStoreError("an entry is in it twice")
             peers = [
                 KnownPeer(*row)
                 for row in self._db.execute("SELECT * FROM peers ORDER BY seen_ms DESC, endpoint")
@@ -122,6 +130,19 @@ class Database:
         if not all(isinstance(word, str) for word in whose):
             whose = []
         return Read(Identity(*map(str, whose)) if whose else None, last or 0, entries, peers)
+
+    def _entry(self, place: int, *fields: Any) -> StoredEntry:
+        *values, checksum = fields
+        row = StoredEntry(*values)
+        try:
+            whole = checksum == _checksum(row)
+        except (TypeError, UnicodeError):  # a blob became a number: SQLite keeps what it is given
+            whole = False
+        if not whole:
+            raise BrokenStoreError(f"entry {row.name}/{row.id} is not as it was written")
+        self._places[row.key] = place
+        self._next_place = max(self._next_place, place + 1)
+        return row
 
     def lives(self) -> list[StoredLife]:
         """Return the lives that are remembered, oldest first."""
@@ -162,6 +183,7 @@ class Database:
                 self._write(batch)
                 self._db.execute("COMMIT")
             except BaseException:
+                # Places are wrong from here on: whoever meets an error opens the file anew.
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
@@ -194,16 +216,23 @@ class Database:
     def _write_entries(self, batch: Batch) -> None:
         if batch.whole:
             self._db.execute("DELETE FROM entries")
-        gone = [key for key, row in batch.entries.items() if row is None]
-        if gone and not batch.whole:
-            self._db.executemany("DELETE FROM entries WHERE kind=? AND name=? AND id=?", gone)
-        kept = [(*row, _checksum(row)) for row in batch.entries.values() if row is not None]
-        self._insert("entries", kept)
-        if batch.deadlines:
-            self._db.executemany(
-                "UPDATE entries SET deadline_ms = ? WHERE kind=? AND name=? AND id=?",
-                [(at, *key) for key, at in batch.deadlines.items()],
-            )
+            self._places.clear()
+        former = [self._places.pop(key, None) for key in batch.entries] if self._places else ()
+        self._db.executemany(
+            "DELETE FROM entries WHERE place = ?",
+            [(place,) for place in former if place is not None],
+        )
+        kept = [row for row in batch.entries.values() if row is not None]
+        first = self._next_place
+        self._next_place += len(kept)
+        self._places.update((row.key, place) for place, row in enumerate(kept, first))
+        self._insert(
+            "entries", [(place, *row, _checksum(row)) for place, row in enumerate(kept, first)]
+        )
+        self._db.executemany(
+            "UPDATE entries SET deadline_ms = ? WHERE place = ?",
+            [(at, self._places[key]) for key, at in batch.deadlines.items() if key in self._places],
+        )
 
     def _write_peers(self, batch: Batch) -> None:
         if batch.gone_peers:
@@ -272,15 +301,3 @@ def _checksum(row: StoredEntry) -> int:
     """Return a checksum over names and blobs: one row's blob is not taken for another's."""
     names = f"{row.kind}/{row.name}/{row.id}".encode()
     return crc32(row.body, crc32(row.owner, crc32(names)))
-
-
-def _entry(fields: Iterable[Any]) -> StoredEntry:
-    *values, checksum = fields
-    row = StoredEntry(*values)
-    try:
-        whole = checksum == _checksum(row)
-    except (TypeError, UnicodeError):  # a blob became a number: SQLite keeps what it is given
-        whole = False
-    if not whole:
-        raise BrokenStoreError(f"entry {row.name}/{row.id} is not as it was written")
-    return row

@@ -203,7 +203,10 @@ class Door:
 
     def _register(self, caller: Caller, call: operations.Register) -> None:
         row, adopted = self._registrar.register(call, caller.asker)
-        self._answer_change(caller, {"row": row, "adopted": adopted})
+        # Who registers itself says it again should it be forgotten: no need to wait.
+        itself = call.lifetime.kind == "process" and call.lifetime.pid in (None, caller.asker.pid)
+        answer = self._answer if itself else self._answer_change
+        answer(caller, {"row": row, "adopted": adopted})
 
     def _update(self, caller: Caller, call: operations.Update) -> None:
         self._answer_change(caller, {"row": self._registrar.update(call, caller.asker)})

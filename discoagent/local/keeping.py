@@ -54,9 +54,13 @@ class Keeping:
         elif event.before is not None:
             self._changed[event.before.key] = None
 
+    def hand_over(self) -> None:
+        """Have what was noted written soon."""
+        self._hand_over(urgent=False)
+
     def then(self, work: Callable[[], None]) -> None:
         """Hand over what was noted, and do this once it is written: now if it is already."""
-        number = self._hand_over()
+        number = self._hand_over(urgent=True)
         if not number and not self._waiting:
             work()
             return
@@ -74,7 +78,7 @@ class Keeping:
 
     def release(self) -> None:
         """Hand over what was noted, and wait for nothing any more."""
-        number = self._hand_over()
+        number = self._hand_over(urgent=True)
         self.written(max(number, self._waiting[-1][0] if self._waiting else 0))
 
     def know(self, members: Iterable[MemberView], own: str) -> None:
@@ -104,7 +108,7 @@ class Keeping:
         self._changed.clear()
         self._store.replace_entries(row for row in self.rows(entries) if _is_static(row))
 
-    def _hand_over(self) -> int:
+    def _hand_over(self, *, urgent: bool) -> int:
         for key, entry in self._changed.items():
             if entry is None:
                 self._store.drop((int(key[0]), key[1], key[2]))
@@ -119,7 +123,7 @@ class Keeping:
                     at = self._on_the_wall(lease.deadline)
                     self._store.renewed((int(key[0]), key[1], key[2]), at)
             renewed.clear()
-        return self._store.hand_over()
+        return self._store.hand_over(urgent=urgent)
 
     def _row(self, entry: Entry) -> StoredEntry:
         assert isinstance(entry.body, bytes)

@@ -77,11 +77,14 @@ class Turns:
     def _push(self) -> None:
         """Push what changed to all peers. After a costly push the next waits in proportion."""
         if self._pushing or self._next_push is not None:
-            return
+            return  # what is noted now is handed over with that push
         if self._loop.time() < self._push_at:
             self._next_push = self._loop.call_at(self._push_at, self._push_now)
             return
         effects = self._flush()
+        if not effects:
+            self._keeping.hand_over()
+            return
         self._pushing = True
         self._keeping.then(partial(self._pushed, effects))
 
@@ -91,8 +94,6 @@ class Turns:
 
     def _pushed(self, effects: list[Effect]) -> None:
         self._pushing = False
-        if not effects:
-            return
         began = self._loop.time()
         self._run(effects)
         self._push_at = began + PUSH_SHARE * (self._loop.time() - began)
