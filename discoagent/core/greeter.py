@@ -225,6 +225,8 @@ class Greeter:
             )  # a seed's other address: one link a peer suffices
         if peer is None:
             return None, effects
+        if asked.at > peer.since:
+            peer.farewell = False  # it answers a later question: it never went, whoever said so
         if peer.state is NodeState.DOWN:
             effects += members.show(peer, "it answered", now)
         peer.welcomed = True

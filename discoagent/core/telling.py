@@ -65,15 +65,21 @@ def acquaintance(members: Membership, node: str, now: float) -> Acquaintance | N
 
 
 def _acquaintance(members: Membership, peer: Peer, now: float) -> Acquaintance:
-    """Return what we tell of a peer: ages are real time, our own pauses count."""
+    """Return what we tell of a peer: ages are real time, our own pauses count.
+
+    Restarting without a refusal means that it said farewell. Where a sign of life came after the
+    refusal, or our own pause voided it, the peer is alive, though no tick has said so yet.
+    """
+    refused = peer.refused > peer.sign
+    returned = peer.state is NodeState.RESTARTING and not (peer.farewell or refused)
     return Acquaintance(
         peer.replica,
         peer.endpoint,
         peer.node.chain.clock,
-        STANDINGS[peer.state],
+        Standing.ALIVE if returned else STANDINGS[peer.state],
         _milliseconds(members.real - peer.seen),
         peer.beat,
-        _milliseconds(now - peer.refused) if peer.refused > peer.sign else -1,
+        _milliseconds(now - peer.refused) if refused else -1,
     )
 
 

@@ -325,6 +325,20 @@ class TestBeingAnswered:
         ]
         assert members.peers["b"].heard == 1.0
 
+    def test_an_answer_to_a_later_question_takes_a_farewell_back(
+        self, members: Membership, greeter: Greeter
+    ) -> None:
+        """Others may have told of it by mistake; an earlier question may overtake it."""
+        peer = meet(members, B)
+        greeter.again("b:1", 11.0)
+        peer.farewell, peer.since = True, 12.0
+        answers(greeter, welcome(1), B, 12.5)
+        assert peer.farewell
+
+        greeter.again("b:1", 13.0)
+        answers(greeter, welcome(2), B, 13.5)
+        assert not peer.farewell
+
     def test_one_link_a_peer(self, greeter: Greeter) -> None:
         """A seed's other address is let go of once we know the right one."""
         greeter.greet(["localhost:2"], 1.0)

@@ -79,6 +79,19 @@ class TestAcquaintances:
         assert told is not None
         assert told.refused_ms == -1
 
+    def test_restarting_without_a_refusal_is_a_farewell(self, members: Membership) -> None:
+        """Who was heard since it refused is told as alive: else a stranger would wait it out."""
+        peer = meet(members, B)
+        members.set_state(peer, NodeState.RESTARTING, "its port refused", 10.0)
+        told = acquaintance(members, "b", 11.0)
+        assert told is not None
+        assert told.standing is Standing.ALIVE
+
+        peer.farewell = True
+        told = acquaintance(members, "b", 11.0)
+        assert told is not None
+        assert (told.standing, told.refused_ms) == (Standing.RESTARTING, -1)
+
     def test_of_whom(self, members: Membership) -> None:
         """Those present, but for the asker, who knows itself best, unless it is outlived."""
         meet(members, ReplicaId("b", 2))

@@ -24,7 +24,7 @@ def test_no_check_fails(first: int) -> None:
     assert sum(report.events for report in reports) > 100
 
 
-@pytest.mark.parametrize("seed", [122, 152, 212, 222, 398, 406, 548, 852, 882, 1541])
+@pytest.mark.parametrize("seed", [122, 152, 212, 222, 398, 406, 548, 852, 882, 1541, 3136, 10093])
 def test_seeds_that_once_failed(seed: int) -> None:
     """Hello storms, a Hello lost, dials of another time, newcomers that believed too little."""
     assert run_seed(seed).failure is None
