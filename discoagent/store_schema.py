@@ -40,7 +40,8 @@ BROKEN_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE lives (
-    incarnation INTEGER PRIMARY KEY, began_ms INTEGER, vector BLOB, baseline BLOB);
+    incarnation INTEGER PRIMARY KEY, began_ms INTEGER, vector BLOB, baseline BLOB,
+    last_seq INTEGER);
 CREATE TABLE entries (
     place INTEGER PRIMARY KEY, kind INTEGER, name TEXT, id TEXT, owner BLOB, body BLOB,
     ttl_ms INTEGER, deadline_ms INTEGER, wrapper_pid INTEGER, wrapper_start INTEGER,
@@ -120,8 +121,8 @@ class Database:
             meta = dict(self._db.execute("SELECT name, value FROM meta"))
             (last,) = self._db.execute("SELECT max(incarnation) FROM lives").fetchone()
             entries = [self._entry(*row) for row in self._db.execute("SELECT * FROM entries")]
-            if len(self._places) != len(entries):
-                raise BrokenStoreError("an entry is in it twice")
+            if not len(self._places) == len(entries) == meta.get("entries", 0):
+                raise BrokenStoreError("it has not as many entries as were written")
             peers = [
                 KnownPeer(*row)
                 for row in self._db.execute("SELECT * FROM peers ORDER BY seen_ms DESC, endpoint")
@@ -148,22 +149,16 @@ class Database:
         """Return the lives that are remembered, oldest first."""
         with _breaks():
             rows = self._db.execute("SELECT * FROM lives ORDER BY incarnation").fetchall()
-        return [
-            StoredLife(number, at, vector or b"", base or b"") for number, at, vector, base in rows
-        ]
+        return [StoredLife(*row[:4]) for row in rows]
 
     def events_after(self, life: int, seq: int) -> list[StoredEvent] | None:
         """Return all events of a life after that number, in order; None if some are missing."""
         found = []
         with _breaks():
-            total, first, last = self._db.execute(
-                "SELECT (SELECT count(*) FROM events), min(seq), max(seq) FROM events "
-                "WHERE life = ?",
-                (life,),
+            known = self._db.execute(
+                "SELECT last_seq FROM lives WHERE incarnation = ?", (life,)
             ).fetchone()
-            if first is None:
-                return [] if seq == 0 and total < EVENTS_KEPT else None
-            if not first - 1 <= seq <= last:
+            if known is None:
                 return None
             for *fields, checksum in self._db.execute(
                 "SELECT seq, node, kind, name, id, row, at_ms, checksum FROM events "
@@ -171,7 +166,7 @@ class Database:
                 (life, seq),
             ):
                 found.append(_event(fields, checksum))
-        return found if len(found) == last - seq else None
+        return found if len(found) == known[0] - seq else None
 
     # ---- writing
 
@@ -196,9 +191,11 @@ class Database:
             self._insert("meta", list(batch.identity._asdict().items()))
         if batch.life is not None:
             life = batch.life.incarnation
-            self._insert("lives", [batch.life])
+            self._insert("lives", [(*batch.life, 0)])
             self._trim_lives()
-        self._write_entries(batch)
+        if batch.changes_entries or batch.deadlines:
+            self._write_entries(batch)
+            self._insert("meta", [("entries", len(self._places))])
         if batch.vector is not None:
             self._db.execute(
                 "UPDATE lives SET vector = ? WHERE incarnation = ?", (batch.vector, life)
@@ -210,6 +207,9 @@ class Database:
         if batch.events:
             rows = [(life, *event, crc32(event.row)) for event in batch.events]
             self._insert("events", rows)
+            self._db.execute(
+                "UPDATE lives SET last_seq = ? WHERE incarnation = ?", (batch.events[-1].seq, life)
+            )
             self._trim_events(len(rows))
         self._write_peers(batch)
 

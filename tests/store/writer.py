@@ -1,0 +1,69 @@
+"""A process that writes to a store until it is killed, and says what it has been confirmed.
+
+    python -m tests.store.writer DIRECTORY SEED
+
+The batches follow from the seed, so that a reader knows what each one made of the store.
+"""
+
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from discoagent.store import Identity, Store, StoredEntry, StoredEvent, StoredLife
+
+US = Identity("a", "test")
+Table = dict[tuple[int, str, str], StoredEntry]
+
+
+def batches(seed: int) -> Iterator[list[StoredEntry | tuple[int, str, str]]]:
+    """Yield batches without end: rows that are kept, and keys that are dropped."""
+    luck = random.Random(seed)
+    while True:
+        batch: list[StoredEntry | tuple[int, str, str]] = []
+        for _ in range(luck.randrange(1, 40)):
+            key = (luck.randrange(1, 3), luck.choice(["web", "db"]), str(luck.randrange(200)))
+            if luck.random() < 0.3:
+                batch.append(key)
+            else:
+                owner, body = luck.randbytes(30), luck.randbytes(luck.randrange(300))
+                lease = (3_000, luck.randrange(10**12)) if luck.random() < 0.2 else (None, None)
+                batch.append(StoredEntry(*key, owner, body, *lease))
+        yield batch
+
+
+def apply(table: Table, batch: list[StoredEntry | tuple[int, str, str]]) -> None:
+    """Do to a table what a batch does to the store."""
+    for each in batch:
+        if isinstance(each, StoredEntry):
+            table[each.key] = each
+        else:
+            table.pop(each, None)
+
+
+def hand_over(store: Store, number: int, batch: list[StoredEntry | tuple[int, str, str]]) -> None:
+    """Hand a batch over, with one event."""
+    for each in batch:
+        if isinstance(each, StoredEntry):
+            store.keep(each)
+        else:
+            store.drop(each)
+    store.append_events([StoredEvent(number, "a", 1, "web", "1", b"event %d" % number, number)])
+    store.note_vector(b"vector %d" % number)
+    store.hand_over()
+
+
+def main(directory: Path, seed: int) -> None:
+    """Write for ever; each line says up to which batch all is written."""
+    store = Store(directory, US, wall_ms=lambda: 0)
+    store.begin(StoredLife(store.recalled.incarnation + 1, 0), (), 5.0)
+    print(0, flush=True)
+    for number, batch in enumerate(batches(seed), 1):
+        hand_over(store, number, batch)
+        if number % 3 == 0:
+            assert store.flush(5.0)
+            print(number, flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
