@@ -8,6 +8,7 @@ seed always gives the same world, in any process.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from discoagent.core.entry import CauseWord, Key, Kind
 from discoagent.sim.failure import CheckFailed
@@ -57,6 +58,8 @@ class Chaos:
         for number in range(world.profile.nodes):
             world.start(chr(ord("a") + number))
             world.run(luck.choice((0.0, 0.0, 0.3, 3.0)))
+        for number in range(world.profile.newcomers):
+            world.at(luck.uniform(0, world.profile.seconds), partial(self._join, f"n{number}"))
         end = world.now + world.profile.seconds
         total = sum(rate for rate, _ in self._rates)
         while world.now < end:
@@ -136,6 +139,11 @@ class Chaos:
         if not self._over and not self._world.hosts[name].running:
             back = self._luck.choice((0.0, 0.0, 0.0, 5.0))
             self._world.start(name, restore=restore, clock_back=back)
+
+    def _join(self, name: str) -> None:
+        running = self._running()
+        if running and not self._over:
+            self._world.start(name, seeds=(self._luck.choice(running),))
 
     def _pause(self) -> None:
         awake = [name for name in self._running() if not self._world.hosts[name].paused]

@@ -56,15 +56,16 @@ class Knobs:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a world's network and hosts are like. Times in seconds, rates per second over the whole
-    world.
+    """What a world's network and hosts are like.
 
-    `ordered`: frames of one connection stay in order, as over TCP. `late`: heartbeats of a cut
-    arrive after it, all at once. `pacing`: a flush waits up to this long. `skew`: host clocks run
-    this much fast or slow.
+    Times in seconds, rates per second over the whole world. `newcomers`: so many nodes more join
+    in the midst of it, by one seed each. `ordered`: frames of one connection stay in order, as over
+    TCP. `late`: heartbeats of a cut arrive after it, all at once. `pacing`: a flush waits up to
+    this long. `skew`: host clocks run this much fast or slow.
     """
 
     nodes: int = 3
+    newcomers: int = 0
     seconds: float = 40.0
     latency: tuple[float, float] = (0.0005, 0.003)
     ordered: bool = True
@@ -114,4 +115,5 @@ class Profile:
                 tail=luck.choice((1, 3)) if small else None,
                 chunk_bytes=luck.choice((200, 1_000)) if small else None,
             ),
+            newcomers=luck.choice((0, 0, 0, 1, 2)),
         )

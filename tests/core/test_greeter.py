@@ -16,7 +16,6 @@ from discoagent.core.effects import (
 )
 from discoagent.core.entry import ReplicaId
 from discoagent.core.greeter import (
-    FORGOTTEN_INTERVAL,
     GREETING_TIMEOUT,
     NOTE_INTERVAL,
     NOTES_MAX,
@@ -27,7 +26,7 @@ from discoagent.core.membership import Membership
 from discoagent.core.messages import Hello, Refusal, RefusalKind, Welcome
 from discoagent.core.timing import TICK
 from tests.core.cluster import Cluster
-from tests.core.vocabulary import LEFT, A, B, C, D, meet, record
+from tests.core.vocabulary import A, B, C, meet, record
 
 WIRE = (1, 1)
 
@@ -139,38 +138,6 @@ class TestSaying:
         ]
         assert greeter.tick(1.0 + TICK) == []
         assert greeted_at(greeter.tick(1.0 + GREETING_TIMEOUT)) == ["b:1"]
-
-
-class TestForgotten:
-    """Those that were down for so long that they were forgotten."""
-
-    def forget(self, members: Membership, replica: ReplicaId, state: NodeState) -> None:
-        """Let a forget a peer that was in that state."""
-        peer = meet(members, replica)
-        members.hide(peer, state, LEFT, "", 9.0)
-        members.forget(peer)
-
-    def test_they_are_greeted_in_turn_for_ever(self, members: Membership, greeter: Greeter) -> None:
-        """But not those that left."""
-        for replica, state in ((B, NodeState.DOWN), (C, NodeState.LEFT), (D, NodeState.DOWN)):
-            self.forget(members, replica, state)
-
-        ticks = [place * FORGOTTEN_INTERVAL for place in range(1, 5)]
-        greeted = [greeted_at(greeter.tick(now)) for now in ticks]
-
-        assert sorted(greeted[:2]) == [["b:1"], ["d:1"]]
-        assert greeted[2:] == greeted[:2]
-        assert greeted_at(greeter.tick(ticks[-1] + TICK)) == []
-
-    def test_not_where_another_cluster_moved_in(
-        self, members: Membership, greeter: Greeter
-    ) -> None:
-        """It refused us once, and will again."""
-        self.forget(members, B, NodeState.DOWN)
-        greeter.tick(FORGOTTEN_INTERVAL)
-        greeter.refusal(Refusal(1, RefusalKind.CLUSTER, "other", "no"), C, FORGOTTEN_INTERVAL)
-
-        assert greeter.tick(2 * FORGOTTEN_INTERVAL) == []
 
 
 class TestAnswering:
