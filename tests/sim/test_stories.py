@@ -2,19 +2,7 @@
 
 from discoagent.core.effects import EventKind
 from discoagent.sim import Restore, World
-
-
-def three(seed: int = 1) -> World:
-    """Three agents that know each other, one service each."""
-    world = World(seed)
-    for name in "abc":
-        world.start(name)
-    world.run(4)
-    for name in "abc":
-        world.register(name, "web", name)
-    world.run(2)
-    assert all(len(world.shown(name)) == 3 for name in "abc")
-    return world
+from tests.sim.worlds import three
 
 
 def test_a_restart_is_no_event() -> None:
