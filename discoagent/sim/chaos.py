@@ -71,6 +71,9 @@ class Chaos:
                     happen()
                     break
         self._over = True  # who is away by now stays away
+        for host in world.hosts.values():  # a newcomer's only seed may be
+            if host.seeds:
+                host.seeds = tuple(other.endpoint for other in world.hosts.values())
 
     def _running(self) -> list[str]:
         return [name for name, host in sorted(self._world.hosts.items()) if host.running]
