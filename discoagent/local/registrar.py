@@ -20,7 +20,7 @@ from discoagent.local.queries import Queries, Row, body_of, name_of, row_of
 from discoagent.rules import Target
 
 PASSING = "passing"
-AHEAD_MS_MAX = 24 * 3600 * 1000  # what was said before the clock was set back is still believed
+AHEAD_MS_MAX = 100 * 366 * 24 * 3600 * 1000  # said before the clock was set back: still believed
 
 
 class Wish(NamedTuple):
@@ -129,9 +129,10 @@ class Registrar:
             )
         now_ms = self._wall_ms()
         incarnation = self._replica.id.incarnation
-        # A ref of an earlier life was said again after this agent's restart. One of this life is
-        # that of an entry which has ended: it does not come back, this is another.
-        ref = call.ref if call.ref and call.ref[0] < incarnation else None
+        # A ref of another life was said again after this agent's restart (of a later one, if the
+        # clock was set back). One of this life is that of an entry which has ended: it does not
+        # come back, this is another.
+        ref = call.ref if call.ref and call.ref[0] != incarnation else None
         registered_ms = updated_ms = now_ms
         if ref is not None:
             latest_ms = now_ms + AHEAD_MS_MAX

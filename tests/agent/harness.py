@@ -32,6 +32,7 @@ from discoagent.session import error_of
 
 DEADLINE = 15.0  # seconds: whatever takes longer than this does not happen
 LOOK_AGAIN = 0.02
+DAEMON = "discoagent.daemon"
 
 T = TypeVar("T")
 
@@ -161,15 +162,17 @@ class Events:
 
 
 class AgentProcess:
-    """One `python -m discoagent.daemon`, with all that it has logged."""
+    """One `python -m discoagent.daemon` (or another `program`), with all that it has logged."""
 
-    def __init__(self, directory: Path, node: str, arguments: Sequence[str]) -> None:
+    def __init__(
+        self, directory: Path, node: str, arguments: Sequence[str], program: str = DAEMON
+    ) -> None:
         self.node = node
         self.socket = str(directory / f"{node}.sock")
         self.lines: list[str] = []
         self._changed = threading.Condition()
         self.state = directory / f"{node}.state"
-        command = [sys.executable, "-m", "discoagent.daemon", "--node", node]
+        command = [sys.executable, "-m", program, "--node", node]
         command += ["--state-dir", str(self.state)]
         self.process = subprocess.Popen(
             [*command, "--socket", self.socket, *arguments],
@@ -278,6 +281,7 @@ def start_agent(
     settings: Mapping[str, str] | None = None,
     arguments: Sequence[str] = (),
     ready: bool = True,
+    program: str = DAEMON,
 ) -> AgentProcess:
     """Start an agent and wait until it says that it is ready, unless `ready` is False.
 
@@ -288,7 +292,7 @@ def start_agent(
         options += ["--join", seed]
     for key, value in (settings or {}).items():
         options += ["--set", f"{key}={value}"]
-    agent = AgentProcess(directory, node, [*options, *arguments])
+    agent = AgentProcess(directory, node, [*options, *arguments], program)
     if ready:
         try:
             agent.logged("ready ")

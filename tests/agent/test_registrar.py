@@ -287,7 +287,7 @@ def test_times_said_again_are_bounded() -> None:
         one = world.ask("register", service="x", ref=[1, 1], registered_ms=2**53, updated_ms=2**53)
         two = world.ask("register", service="y", ref=[1, 1], registered_ms=9, updated_ms=3)
 
-        assert one.registered_at.startswith("2026-")
+        assert one.registered_at.startswith("2126-")
         assert (two.registered_at, two.updated_at) == ("1970-01-01T00:00:00.009Z",) * 2
 
     in_world(story)

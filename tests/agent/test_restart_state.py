@@ -1,0 +1,176 @@
+"""Restarts without the former state, or with a broken one; and what many restarts leave behind."""
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from discoagent.client import Disco
+from tests.agent.harness import DEADLINE, Cluster, wait_until
+from tests.agent.restarting import NODES, SIGNALS, Witness, mark, restarted, told
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """Three agents."""
+    with Cluster(*NODES) as running:
+        yield running
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_without_its_state_an_idle_client_is_enough(cluster: Cluster, number: int) -> None:
+    """It says its registration again by itself: no call of the application, and no event."""
+    with (
+        Disco(cluster["a"].socket, timeout=DEADLINE) as disco,
+        Witness(cluster["b"].socket) as b,
+    ):
+        held = disco.register("idle", id="x", meta={"a": "b"})
+        b.until("added", "x")
+        b.events.clear()
+        cluster["a"].stop(number)
+        shutil.rmtree(cluster["a"].state)
+        cluster.start("a")
+        back = time.monotonic()
+        with cluster["a"].raw() as asker:
+            wait_until(lambda: asker.list("idle"))
+            print(f"back after {time.monotonic() - back:.2f} s")
+            (it,) = asker.list("idle")
+        wait_until(lambda: _settled(cluster))
+        mark(cluster, "a", "end")
+
+        assert told(b.until("added", "end")) == []
+        assert it.ref == held.instance.ref
+
+
+def _settled(cluster: Cluster) -> bool:
+    """Has the agent begun so long ago that nothing of its former life is held any more?"""
+    return bool(cluster["a"].status()["uptime_ms"] > 3_500)
+
+
+def test_without_its_state_and_with_a_clock_set_back(cluster: Cluster) -> None:
+    """The cluster remembers a higher life: the agent begins one above it, with what it has."""
+    with (
+        Disco(cluster["a"].socket, timeout=DEADLINE) as disco,
+        Witness(cluster["b"].socket) as b,
+        Witness(cluster["c"].socket) as c,
+        cluster["b"].raw() as asker,
+    ):
+        disco.register("idle", id="x")
+        for witness in (b, c):
+            witness.until("added", "x")
+            witness.events.clear()
+        former = cluster["a"].status()["incarnation"]
+        cluster["a"].kill()
+        shutil.rmtree(cluster["a"].state)
+        cluster.start("a", program="tests.agent.year_ago")
+        began = time.monotonic()
+        wait_until(lambda: _state(asker.ask("members")["members"], "a")["state"] == "alive")
+        wait_until(lambda: _alive_and_listed(cluster))
+        print(f"back after {time.monotonic() - began:.2f} s")
+        assert cluster["a"].status()["incarnation"] == former + 1
+        wait_until(lambda: _settled(cluster))
+        mark(cluster, "a", "end")
+
+        for witness in (b, c):
+            assert told(witness.until("added", "end")) == []
+        members = asker.ask("members")["members"]
+        assert [member["node"] for member in members] == list(NODES)
+        assert [it.name for it in asker.list("idle")] == ["idle/x@a"]
+
+        restarted(cluster, "a", signal.SIGKILL)  # by the right clock
+        mark(cluster, "a", "again")
+        assert told(b.until("added", "again")) == [("added", "end", "registered")]
+
+
+def _state(members: list[dict[str, str]], node: str) -> dict[str, str]:
+    return next(member for member in members if member["node"] == node)
+
+
+def _alive_and_listed(cluster: Cluster) -> bool:
+    with cluster["a"].raw() as asker:
+        return [it.name for it in asker.list("idle")] == ["idle/x@a"]
+
+
+def resident_kb(pid: int) -> int:
+    """Return the memory that a process holds, in kB."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(status.split("VmRSS:")[1].split()[0])
+
+
+def restarts_cost_the_same(rounds: int, entries: int) -> None:
+    """File, memory and the time of a start after many restarts are those after a few."""
+    sizes, memory, starts = [], [], []
+    with Cluster("a") as cluster, Disco(cluster["a"].socket, timeout=DEADLINE) as disco:
+        for number in range(entries):
+            disco.register("s", id=str(number), static=True)
+        for round_ in range(rounds):
+            restarted(cluster, "a", SIGNALS[round_ % 2])
+            with cluster["a"].raw() as asker:
+                began = time.perf_counter()
+                assert len(asker.list("s")) == entries
+                starts.append(time.perf_counter() - began)
+            memory.append(resident_kb(cluster["a"].pid))
+            sizes.append(sum(path.stat().st_size for path in cluster["a"].state.iterdir()))
+    few = max(4, rounds // 10)
+    print(f"file {sizes[:3]} ... {sizes[-3:]} bytes, memory {memory[:3]} ... {memory[-3:]} kB")
+    print(f"a read {min(starts[:few]):.4f} s ... {min(starts[-few:]):.4f} s")
+    assert max(sizes[-few:]) <= 1.2 * max(sizes[:few])
+    assert min(memory[-few:]) <= 1.1 * min(memory[:few])
+
+
+def test_restarts_cost_the_same() -> None:
+    restarts_cost_the_same(8, 100)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_a_hundred_restarts_cost_the_same() -> None:
+    restarts_cost_the_same(100, 1_000)
+
+
+@pytest.mark.parametrize("harm", ["garbage", "cut off"])
+def test_a_broken_store_is_one_warning_and_no_event(cluster: Cluster, harm: str) -> None:
+    """Nothing is lost that still lives."""
+    with (
+        Disco(cluster["a"].socket, timeout=DEADLINE) as disco,
+        Witness(cluster["b"].socket) as b,
+    ):
+        disco.register("s", id="x")
+        b.until("added", "x")
+        b.events.clear()
+        cluster["a"].stop()
+        file = cluster["a"].state / "agent.db"
+        if harm == "garbage":
+            file.write_bytes(os.urandom(50_000))
+        else:
+            os.truncate(file, 6_000)
+        agent = cluster.start("a")
+        wait_until(lambda: _settled(cluster))
+        mark(cluster, "a", "end")
+
+        assert told(b.until("added", "end")) == []
+        assert sum("set aside" in line for line in agent.lines) == 1
+        assert len(list(agent.state.glob("agent.db.broken-*"))) == 1
+
+
+def test_former_peers_are_found_without_a_seed(cluster: Cluster) -> None:
+    """Whoever was told of nobody still knows who was there."""
+    wait_until(lambda: _knows_peers(cluster))
+    cluster["a"].stop()
+    agent = cluster.start("a", join=())
+
+    with agent.raw() as asker:
+        wait_until(
+            lambda: (
+                {member["state"] for member in asker.ask("members")["members"]} == {"alive"}
+                and len(asker.ask("members")["members"]) == 3
+            )
+        )
+
+
+def _knows_peers(cluster: Cluster) -> bool:
+    return all(cluster[node].status()["members"].get("alive") == 3 for node in NODES)
