@@ -133,9 +133,7 @@ def until_held(agents: Sequence[AgentProcess], count: int) -> float:
     began = time.monotonic()
     for agent in agents:
         with Bare(agent.socket) as asker:
-            for held in _totals(asker):
-                if held >= count:
-                    break
+            next(held for held in _totals(asker) if held >= count)
     return time.monotonic() - began
 
 

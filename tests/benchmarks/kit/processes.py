@@ -5,6 +5,8 @@ from pathlib import Path
 
 from tests.benchmarks.kit.load import pause
 
+ROOT = Path(__file__).parents[3]
+
 
 def resident(pid: int) -> int:
     """Return the resident memory in bytes."""

@@ -84,6 +84,17 @@ def in_turns(
     return pair
 
 
+def timed(work: Callable[[], object]) -> Callable[[], float]:
+    """Return what does that work and tells the milliseconds it took."""
+
+    def measured() -> float:
+        began = time.perf_counter()
+        work()
+        return (time.perf_counter() - began) * 1000
+
+    return measured
+
+
 def title(text: str) -> None:
     """Begin a benchmark's part of the output."""
     print(f"\n{text}")
