@@ -7,7 +7,7 @@ are checked by the agent alone; here is refused only what could not be said at a
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from discoagent import durations
 from discoagent.errors import InvalidRequest
@@ -44,8 +44,7 @@ def words(value: str | Iterable[str] | None, name: str) -> list[str]:
 # -- queries ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Greeting:
+class Greeting(NamedTuple):
     """Who the agent is: its node, which life of it this is, and what it speaks."""
 
     node: str
@@ -59,7 +58,7 @@ class Greeting:
 
 def hello() -> Call[Greeting]:
     """Ask the agent who it is."""
-    names = Greeting.__dataclass_fields__
+    names = Greeting._fields
     return Call("hello", {}, lambda _, body: Greeting(*(body[name] for name in names)))
 
 
@@ -89,7 +88,7 @@ def services(*, wait_ms: int) -> Call[list[Json]]:
 
 def members(*, wait_ms: int) -> Call[list[Member]]:
     """Ask for the nodes, sorted, the agent's own included."""
-    names = Member.__dataclass_fields__
+    names = Member._fields
     return Call(
         "members",
         {"wait_ms": wait_ms},

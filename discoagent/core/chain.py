@@ -10,6 +10,7 @@ Baquero, "Delta state replicated data types", JPDC 2018.)
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Mapping
+from typing import cast
 
 from discoagent.core.digest import mix
 from discoagent.core.entry import UNKNOWN, Cause, Entry, Key, Kind, MemberRecord, ReplicaId
@@ -87,12 +88,13 @@ class Chain:
         group = self.index.get((kind, name))
         return None if group is None else group.get(instance)
 
-    def group(self, group: Group) -> Iterator[tuple[str, Entry]]:
-        """Yield (id, entry) of one service's instances or one topic's keys, in no order."""
-        for instance, dot in self.index.get(group, {}).items():
-            entry = self.at(dot)
-            assert entry is not None
-            yield instance, entry
+    def group(self, group: Group) -> list[tuple[str, Entry]]:
+        """Return (id, entry) of one service's instances or one topic's keys, in no order."""
+        ids, dots, born = self.index.get(group), self._dots, self._born
+        if ids is None:
+            return []
+        found = [(instance, born[bisect_left(dots, dot)]) for instance, dot in ids.items()]
+        return cast("list[tuple[str, Entry]]", found)  # what the index names is alive
 
     @property
     def closed(self) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
 
-OWNER_IDENTITY_BYTES = 8
+from discoagent.core.limits import OWNER_IDENTITY_BYTES
 
 
 class Kind(IntEnum):

@@ -5,6 +5,8 @@ counts, the local API answers with the field and the bound.
 """
 
 NAME_BYTES_MAX = 128
+OWNER_IDENTITY_BYTES = 8
+NUMBER_MAX = 2**53  # what JSON's readers hold exactly
 OWNER_BYTES_MAX = 4_352  # exe (PATH_MAX) and unit, packed
 ACTOR_BYTES_MAX = OWNER_BYTES_MAX
 ENTRY_BYTES_MAX = 16 * 1024

@@ -1,7 +1,5 @@
 """One node over its lives: the present one's chain, and what is still shown of the former one."""
 
-from collections.abc import Iterator
-
 from discoagent.core.chain import Chain, Group
 from discoagent.core.digest import name_hash
 from discoagent.core.entry import Entry, Key, Kind, ReplicaId
@@ -80,13 +78,14 @@ class Node:
             group in self.chain.index or bool(self.held and group in self.held)
         )
 
-    def group(self, group: Group) -> Iterator[tuple[str, Entry]]:
-        """Yield (id, entry) of what is shown of one service or topic, in no order."""
+    def group(self, group: Group) -> list[tuple[str, Entry]]:
+        """Return (id, entry) of what is shown of one service or topic, in no order."""
         if self.hidden:
-            return
-        yield from self.chain.group(group)
+            return []
+        found = self.chain.group(group)
         if self.held:
-            yield from self.held.get(group, {}).items()
+            found += self.held.get(group, {}).items()
+        return found
 
     def get(self, key: Key) -> Entry | None:
         """Return the shown entry of that key."""

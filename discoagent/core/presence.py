@@ -4,8 +4,9 @@ The index is kept per step, so applying a delta costs what the delta holds, what
 size.
 """
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import replace
+from typing import NamedTuple
 
 from discoagent.core.chain import Group
 from discoagent.core.effects import Event, EventKind, NodeState
@@ -15,10 +16,11 @@ from discoagent.core.node import Node
 from discoagent.core.ring import Segment
 
 NOT_TAKEN = Removal(UNKNOWN, 0)
+Place = tuple[str, str, Entry]
+"""(id, node, entry)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """An entry that users see; `overlay` is suspect or restarting while its node is."""
 
     node: str
@@ -39,10 +41,9 @@ class Presence:
         """Return the names of that kind of which something is shown, sorted."""
         return sorted(name for held_kind, name in self._names if held_kind is kind)
 
-    def lookup(
-        self, kind: Kind, names: Collection[str], node: str | None
-    ) -> Iterator[tuple[str, Entry]]:
-        """Yield (node, entry) of what is shown, sorted by name, id, node; no names: all of them."""
+    def lookup(self, kind: Kind, names: Collection[str], node: str | None) -> list[Place]:
+        """Return what is shown, sorted by name, id, node; no names: all of them."""
+        places: list[Place] = []
         for name in sorted(set(names)) if names else self.groups(kind):
             group = (kind, name)
             found = [
@@ -51,9 +52,9 @@ class Presence:
                 if node is None or holder == node
                 for instance, entry in self.nodes[holder].group(group)
             ]
-            found.sort(key=lambda row: row[:2])
-            for _, holder, entry in found:
-                yield holder, entry
+            found.sort()  # no two have the same id and node, so entries are never compared
+            places += found
+        return places
 
     def find(self, key: Key, node: str | None) -> list[tuple[str, Entry]]:
         """Return (node, entry) of every shown entry of that key, sorted by node."""

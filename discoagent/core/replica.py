@@ -22,7 +22,7 @@ from discoagent.core.inbox import Inbox
 from discoagent.core.limits import ENDED_MAX
 from discoagent.core.membership import Membership, emit, member_entry
 from discoagent.core.messages import DeltaMessage, Envelope, Farewell, Heartbeat, Parting
-from discoagent.core.presence import Shown
+from discoagent.core.presence import Place, Shown
 from discoagent.core.sights import Sights
 from discoagent.core.sync import Sync
 from discoagent.core.telling import MemberView, views
@@ -298,8 +298,14 @@ class Replica:
         self, kind: Kind, names: Collection[str] = (), node: str | None = None
     ) -> Iterator[Shown]:
         """Yield what is shown, sorted by name, id and node; no names: all of them."""
-        for holder, entry in self._members.presence.lookup(kind, names, node):
-            yield Shown(holder, entry, self._overlay(holder))
+        for _, holder, entry in self.places(kind, names, node):
+            yield Shown(holder, entry, self.overlay(holder))
+
+    def places(
+        self, kind: Kind, names: Collection[str] = (), node: str | None = None
+    ) -> list[Place]:
+        """Return (id, node, entry) of what `lookup` yields; the quicker way to long lists."""
+        return self._members.presence.lookup(kind, names, node)
 
     def names(self, kind: Kind) -> list[str]:
         """Return the names of that kind of which something is shown, sorted."""
@@ -311,7 +317,7 @@ class Replica:
         """Return what is shown under that id, of one name or of any, on one node or on any."""
         names = [name] if name is not None else self.names(kind)
         return [
-            Shown(holder, entry, self._overlay(holder))
+            Shown(holder, entry, self.overlay(holder))
             for each in names
             for holder, entry in self._members.presence.find((kind, each, instance), node)
         ]
@@ -321,7 +327,8 @@ class Replica:
         self._witness(now)
         return views(self._members, self._clock.now)
 
-    def _overlay(self, node: str) -> NodeState | None:
+    def overlay(self, node: str) -> NodeState | None:
+        """Return suspect or restarting if the node is: what its entries are seen as."""
         peer = self._members.peers.get(node)
         return peer.state if peer is not None and peer.state in OVERLAYS else None
 

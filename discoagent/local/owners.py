@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import msgpack
 
-from discoagent.core.entry import OWNER_IDENTITY_BYTES, Entry
+from discoagent.core.entry import Entry
+from discoagent.core.limits import OWNER_IDENTITY_BYTES
 from discoagent.errors import Refused
 from discoagent.instance import Owner, pack_actor, pack_owner, unpack_owner
 

@@ -10,7 +10,8 @@ import os
 import select
 from collections.abc import Callable
 
-from discoagent.core.entry import OWNER_IDENTITY_BYTES, Key
+from discoagent.core.entry import Key
+from discoagent.core.limits import OWNER_IDENTITY_BYTES
 from discoagent.errors import DiscoError
 from discoagent.instance import pack_actor
 from discoagent.local import owners

@@ -1,21 +1,18 @@
 """What applications ask: instances, services, members. Reads the replica and changes nothing."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
-
-import msgpack
 
 from discoagent.core.effects import NodeState
 from discoagent.core.entry import Entry, Kind
 from discoagent.core.replica import Replica, Shown
 from discoagent.errors import InvalidRequest, NoInstance
-from discoagent.instance import USABLE_STATES
+from discoagent.instance import OVERLAID_STATES, USABLE_STATES, packed_state, packed_tags
 from discoagent.local.operations import List
 from discoagent.rules import Target
 
 Row = tuple[str, str, str, str, bytes, bytes]
-OVERLAID = frozenset({"passing", "warning"})  # what `suspect` and `restarting` are seen in place of
 HERE = frozenset({NodeState.ALIVE, NodeState.SUSPECT, NodeState.RESTARTING})
 
 
@@ -39,11 +36,8 @@ def name_of(node: str, entry: Entry) -> str:
 
 def state_of(shown: Shown) -> str:
     """Return the state as a reader sees it."""
-    return _seen(shown, msgpack.unpackb(body_of(shown.entry))[4])
-
-
-def _seen(shown: Shown, state: str) -> str:
-    return shown.overlay.value if shown.overlay and state in OVERLAID else state
+    state = packed_state(body_of(shown.entry))
+    return shown.overlay.value if shown.overlay and state in OVERLAID_STATES else state
 
 
 class Queries:
@@ -54,10 +48,17 @@ class Queries:
 
     def rows(self, call: List) -> list[Row]:
         """Return the rows of `list`, sorted by service, id and node."""
-        found: Iterable[Shown] = self._replica.lookup(Kind.SERVICE, call.services, call.node)
-        if call.tags or call.usable:
-            found = _fitting(found, set(call.tags), usable=call.usable)
-        return [row_of(shown.node, shown.entry, shown.overlay) for shown in found]
+        places = self._replica.places(Kind.SERVICE, call.services, call.node)
+        overlays = {node: self._replica.overlay(node) or "" for node in {it[1] for it in places}}
+        rows: list[Row] = [
+            (entry.name, instance, node, overlays[node], entry.owner, body_of(entry))
+            for instance, node, entry in places
+        ]
+        if call.usable:  # an overlay stands for states that are usable, and is so itself
+            rows = [row for row in rows if packed_state(row[5]) in USABLE_STATES]
+        if call.tags:
+            rows = [row for row in rows if packed_tags(row[5]).issuperset(call.tags)]
+        return rows
 
     def shown(self, services: Collection[str]) -> list[Shown]:
         """Return what a new watch is told as the present."""
@@ -116,13 +117,3 @@ class Queries:
         local = sum(view.instances for view in views if view.replica == self._replica.id)
         total = sum(view.instances for view in views if view.state in HERE)
         return dict(sorted(states.items())), {"local": local, "total": total}
-
-
-def _fitting(found: Iterable[Shown], tags: set[str], *, usable: bool) -> Iterator[Shown]:
-    """Yield what has all of these tags and, if asked, is usable."""
-    for shown in found:
-        body = msgpack.unpackb(body_of(shown.entry))
-        if usable and _seen(shown, body[4]) not in USABLE_STATES:
-            continue
-        if tags <= set(body[2]):
-            yield shown

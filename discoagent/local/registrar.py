@@ -1,7 +1,6 @@
 """The changing operations: who may, what differs, what ends it; each a step of our own chain."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from discoagent import rules
@@ -211,8 +210,7 @@ class Registrar:
         entry = self._own(call.id, asker)
         held = Body.unpack(body_of(entry))
         now_ms = self._wall_ms()
-        changed = replace(
-            held,
+        changed = held._replace(
             address=held.address if call.address is KEEP else call.address,
             port=held.port if call.port is KEEP else call.port,
             tags=_changed_tags(held.tags, call),
@@ -220,7 +218,7 @@ class Registrar:
         )
         if changed == held:
             return row_of(self._replica.id.node, entry)
-        body = replace(changed, updated_ms=max(now_ms, held.registered_ms)).pack()
+        body = changed._replace(updated_ms=max(now_ms, held.registered_ms)).pack()
         rules.entry_size(entry.name, entry.id, body)
         after = Entry(entry.kind, entry.name, entry.id, entry.owner, body)
         cause = Cause(CauseWord.UPDATED, self._actor(asker), now_ms)

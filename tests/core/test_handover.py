@@ -198,10 +198,10 @@ class Handover(RuleBasedStateMachine):
             for key, it in model.shown.items()
         }
         rows = sorted((it.name, it.id, name) for (name, _), it in expected.items())
-        found = list(self.presence.lookup(Kind.SERVICE, (), None))
+        found = self.presence.lookup(Kind.SERVICE, (), None)
 
-        assert [(it.name, it.id, node) for node, it in found] == rows
-        assert {(node, it.key): it for node, it in found} == expected
+        assert [(it.name, id_, node) for id_, node, it in found] == rows
+        assert {(node, it.key): it for _, node, it in found} == expected
         assert self.presence.groups(Kind.SERVICE) == sorted({row[0] for row in rows})
         for name, node in self.nodes.items():
             assert node.count(Kind.SERVICE) == len(self.models[name].shown)
@@ -213,7 +213,7 @@ class Handover(RuleBasedStateMachine):
         """A watcher that saw every event shows what a reader is shown."""
         found = self.presence.lookup(Kind.SERVICE, (), None)
 
-        assert replayed(self.events) == {(node, it.key): it for node, it in found}
+        assert replayed(self.events) == {(node, it.key): it for _, node, it in found}
 
     @invariant()
     def the_index_is_right(self) -> None:

@@ -67,17 +67,17 @@ class TestReading:
 
         assert presence.groups(Kind.SERVICE) == ["db", "web"]
         assert presence.groups(Kind.PRESENCE) == ["room"]
-        assert list(presence.lookup(Kind.SERVICE, (), None)) == [
-            ("a", DB1),
-            ("a", E1),
-            ("b", E1),
-            ("b", E2),
+        assert presence.lookup(Kind.SERVICE, (), None) == [
+            (DB1.id, "a", DB1),
+            (E1.id, "a", E1),
+            (E1.id, "b", E1),
+            (E2.id, "b", E2),
         ]
-        assert list(presence.lookup(Kind.SERVICE, ["web", "web", "x"], "b")) == [
-            ("b", E1),
-            ("b", E2),
+        assert presence.lookup(Kind.SERVICE, ["web", "web", "x"], "b") == [
+            (E1.id, "b", E1),
+            (E2.id, "b", E2),
         ]
-        assert list(presence.lookup(Kind.PRESENCE, (), None)) == [("a", TOPIC)]
+        assert presence.lookup(Kind.PRESENCE, (), None) == [(TOPIC.id, "a", TOPIC)]
 
     def test_by_key(self, presence: Presence) -> None:
         """On one node, or on any."""
