@@ -99,8 +99,8 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from discoagent import rules
-from discoagent.errors import DiscoError, InvalidRequest
+from discoagent.core.limits import NUMBER_MAX
+from discoagent.errors import DiscoError, InvalidRequest, shorten
 
 API_VERSION = 1
 REQUEST_BYTES_MAX = 256 * 1024
@@ -150,22 +150,18 @@ def read_request(frame: bytes | memoryview) -> Request:
             "request: must be a list of 4, [version, number, operation, arguments]", "request"
         )
     version, number, operation, arguments = raw
-    if type(number) is not int or not 0 <= number <= rules.NUMBER_MAX:
+    if type(number) is not int or not 0 <= number <= NUMBER_MAX:
         raise Malformed(
-            f"number: must be an integer from 0 to 2^53, not {rules.shorten(number)}", "number"
+            f"number: must be an integer from 0 to 2^53, not {shorten(number)}", "number"
         )
     if version != API_VERSION or type(version) is not int:
         raise Malformed(
-            f"version: must be {API_VERSION}, not {rules.shorten(version)}", "version", number
+            f"version: must be {API_VERSION}, not {shorten(version)}", "version", number
         )
     if type(operation) is not str:
-        raise Malformed(
-            f"operation: must be a word, not {rules.shorten(operation)}", "operation", number
-        )
+        raise Malformed(f"operation: must be a word, not {shorten(operation)}", "operation", number)
     if type(arguments) is not dict:
-        raise Malformed(
-            f"arguments: must be a map, not {rules.shorten(arguments)}", "arguments", number
-        )
+        raise Malformed(f"arguments: must be a map, not {shorten(arguments)}", "arguments", number)
     return Request(number, operation, arguments)
 
 

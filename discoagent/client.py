@@ -9,41 +9,41 @@ listens, TimeoutExpired if somebody listens and does not answer.
 """
 
 import math
-import random
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace as replaced
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from weakref import WeakSet
 
 from discoagent import calls
 from discoagent.calls import Greeting, Row, Spec, milliseconds, words
 from discoagent.connection import Connection, Outcome
 from discoagent.errors import AgentUnavailable, DiscoError, NoInstance, TimeoutExpired
-from discoagent.held import Held
 from discoagent.instance import NO_META, Instance, Json, Member
-from discoagent.keeper import Keeper, succeed
 from discoagent.pool import Pool
-from discoagent.registration import Registration
 from discoagent.session import Call
 from discoagent.sockets import client_paths
-from discoagent.watch import Watch
+
+if TYPE_CHECKING:  # loaded when used: half of what would be loaded for `discoctl list`
+    from discoagent.held import Held
+    from discoagent.keeper import Keeper
+    from discoagent.registration import Registration
+    from discoagent.watch import Watch
 
 __all__ = ["Disco", "Greeting", "Registration", "Spec", "Watch"]
 
 READY_CHUNK_SECONDS = 1.0
-WAIT_SHARE = (
-    0.9  # of the timeout for a query that waits until the agent is ready; the rest to answer
-)
+WAIT_SHARE = 0.9  # of the timeout for a query to wait until the agent is ready
 STATES_BY_WORTH = ("passing", "warning")
 
 # `Disco.list` hides the type's name from the annotations below it.
 Instances = list[Instance]
 Members = list[Member]
 Jsons = list[Json]
-Registered = list[Registration | DiscoError]
+Registered = list["Registration | DiscoError"]
 
 
 class Disco:
@@ -57,7 +57,9 @@ class Disco:
         path = client_paths(socket)[0] if socket else None
         self.timeout = milliseconds(timeout, "timeout") / 1000
         self._pool = Pool(path, self.timeout)
-        self._keeper = Keeper(path, self.timeout)
+        self._kept: Keeper | None = None
+        self._over = False
+        self._lock = threading.Lock()
         self._watches: WeakSet[Watch] = WeakSet()
 
     def __enter__(self) -> Self:
@@ -78,7 +80,9 @@ class Disco:
         """
         if self._pool.closed or not self._pool.ours:
             return
-        left = self._keeper.close()
+        with self._lock:
+            self._over, kept = True, self._kept
+        left = kept.close() if kept is not None else ()
         if left:
             with suppress(DiscoError), self._pool.connection() as connection:
                 endings = (calls.deregister(held.name) for held in left)
@@ -136,6 +140,8 @@ class Disco:
         if not usable:
             raise NoInstance(f"{service}: no usable instance with a port")
         best = min(_rank(found) for found in usable)
+        import random
+
         return random.choice([it for it in usable if _rank(it) == best])  # noqa: S311 - no secret
 
     def services(self) -> Jsons:
@@ -172,7 +178,7 @@ class Disco:
         *services: str,
         timeout: float | None = None,
         on_link: Callable[[bool], None] | None = None,
-    ) -> Watch:
+    ) -> "Watch":
         """Return events as they happen, of some services or all: the present, `synced`, changes.
 
         `timeout`: after so many seconds in all, TimeoutExpired is raised. `on_link`: called in the
@@ -180,6 +186,8 @@ class Disco:
         watch goes on by itself. Raises AgentUnavailable, TimeoutExpired if the agent cannot be
         asked now.
         """
+        from discoagent.watch import Watch
+
         self._pool.check()
         watch = Watch(
             self._pool.path,
@@ -208,7 +216,7 @@ class Disco:
         replace: bool = False,
         wrapper: int | None = None,
         hold: bool = True,
-    ) -> Registration:
+    ) -> "Registration":
         """Register an instance of the service `name`, which lives as long as this process.
 
         `pid`: as long as that process. `ttl`: a lease ("10s"), renewed in the background. `static`:
@@ -266,9 +274,8 @@ class Disco:
         `cause`: `exit:CODE` or `exit:SIGNAL`, from the wrapper of its process alone.
         """
         row = self._pool.ask(calls.deregister(id, cause=cause))
-        held = self._keeper.find((row[0], row[1]))
-        if held is not None:
-            self._keeper.drop(held)
+        if self._kept is not None and (held := self._kept.find((row[0], row[1]))) is not None:
+            self._kept.drop(held)
         return Instance.from_row(row)
 
     # -- the mesh ----------------------------------------------------------------------------------
@@ -283,7 +290,19 @@ class Disco:
 
     # -- for handles -------------------------------------------------------------------------------
 
-    def change(self, held: Held, call: Call[Row]) -> None:
+    @property
+    def _keeper(self) -> "Keeper":
+        """Return what holds the registrations; made with the first one."""
+        from discoagent.keeper import Keeper
+
+        with self._lock:
+            if self._kept is None:
+                self._kept = Keeper(self._pool.path, self.timeout)
+                if self._over:
+                    self._kept.close()
+            return self._kept
+
+    def change(self, held: "Held", call: Call[Row]) -> None:
         """Say `update` or `renew` for a registration; used by `Registration`."""
         self._pool.check()
         if held.ended is not None:
@@ -299,7 +318,7 @@ class Disco:
         elif address := call.arguments.get("address"):
             held.spec = replaced(held.spec, address=address)
 
-    def end(self, held: Held) -> None:
+    def end(self, held: "Held") -> None:
         """Deregister a registration; used by `Registration`."""
         if held.over or held.closing or self._pool.closed or not self._pool.ours:
             return
@@ -314,7 +333,7 @@ class Disco:
                 raise
             self._keeper.drop(held)
 
-    def _told(self, connection: Connection, held: Held) -> Outcome | None:
+    def _told(self, connection: Connection, held: "Held") -> Outcome | None:
         """Tell an agent that was just restarted of a registration; return its failure, if any."""
         incarnation = connection.greeting(self.timeout).incarnation
         if held.said_to != incarnation:
@@ -325,6 +344,10 @@ class Disco:
         return None
 
     def _register(self, specs: Iterable[Spec], *, hold: bool) -> Registered:
+        from discoagent.held import Held
+        from discoagent.keeper import succeed
+        from discoagent.registration import Registration
+
         specs = list(specs)
         results: Registered = []
         made: list[Held] = []
@@ -349,12 +372,20 @@ class Disco:
 
     def _note(self, row: Row) -> None:
         """Keep a change that was asked for by id, to say it again with the registration."""
-        held = self._keeper.find((row[0], row[1]))
-        if held is not None:
+        if self._kept is not None and (held := self._kept.find((row[0], row[1]))) is not None:
             held.row = row
 
     def _wait_ms(self) -> int:
         return int(self.timeout * WAIT_SHARE * 1000)
+
+
+def __getattr__(name: str) -> object:
+    """Load the types of what this hands out when they are asked for by name (PEP 562)."""
+    if name not in ("Registration", "Watch"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"discoagent.{name.lower()}"), name)
 
 
 def _call(spec: Spec) -> Call[Row] | DiscoError:

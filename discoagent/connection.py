@@ -4,9 +4,8 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 import zmq
 
@@ -42,8 +41,7 @@ def _context() -> zmq.Context[zmq.Socket[bytes]]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one call: its value, or the error in its place."""
 
     value: Any = None

@@ -85,3 +85,9 @@ BY_CODE: dict[int, type[DiscoError]] = {
         TimeoutExpired,
     )
 }
+
+
+def shorten(value: object) -> str:
+    """Show a value in a sentence: at most 60 characters, none that a terminal would obey."""
+    shown = ascii(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."

@@ -10,8 +10,13 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from typing import NamedTuple, NoReturn
 
-from discoagent.core.limits import ENDPOINT_BYTES_MAX, ENTRY_BYTES_MAX, NAME_BYTES_MAX
-from discoagent.errors import InvalidRequest
+from discoagent.core.limits import (
+    ENDPOINT_BYTES_MAX,
+    ENTRY_BYTES_MAX,
+    NAME_BYTES_MAX,
+    NUMBER_MAX,
+)
+from discoagent.errors import InvalidRequest, shorten
 
 TAGS_MAX = 64
 TAG_BYTES_MAX = 256
@@ -22,7 +27,6 @@ TTL_MS_MIN = 100
 TTL_MS_MAX = 30 * 24 * 3600 * 1000
 WAIT_MS_MAX = 2**31  # about 25 days, "for ever" to whoever waits
 NAMES_MAX = 1_000
-NUMBER_MAX = 2**53
 PID_MAX = 2**22
 
 _is_name = re.compile(r"[A-Za-z0-9._-]{1,128}").fullmatch
@@ -35,12 +39,6 @@ NAME_RULE = f"1 to {NAME_BYTES_MAX} of the characters A-Z a-z 0-9 . _ -"
 
 
 TAG_RULE = f"1 to {TAG_BYTES_MAX} bytes of UTF-8 without control characters"
-
-
-def shorten(value: object) -> str:
-    """Show a value in a sentence: at most 60 characters, none that a terminal would obey."""
-    shown = ascii(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
 def _refuse(field: str, rule: str, value: object) -> NoReturn:

@@ -11,7 +11,6 @@ What can be asked, and how its result is read, is in `calls.py`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgpack
@@ -25,8 +24,7 @@ T_co = TypeVar("T_co", covariant=True)
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T_co]):
+class Call(NamedTuple, Generic[T_co]):
     """One thing to ask: the operation, its arguments, and how the result is read.
 
     `read` is given the bodies of all MORE answers in order, and the body of the last answer.

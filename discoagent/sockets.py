@@ -14,7 +14,6 @@ import stat
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 
 from discoagent.errors import AgentUnavailable, InvalidRequest, Refused, TimeoutExpired
 
@@ -65,9 +64,11 @@ def daemon_path(path: str | None = None, environ: Mapping[str, str] | None = Non
         return check_path(path)
     *wished, last = candidate_paths(environ)
     for candidate in wished:
-        if len(os.fsencode(candidate)) <= PATH_BYTES_MAX and _made(Path(candidate).parent, 0o755):
+        if len(os.fsencode(candidate)) <= PATH_BYTES_MAX and _made(
+            os.path.dirname(candidate), 0o755
+        ):
             return candidate
-    directory = Path(last).parent
+    directory = os.path.dirname(last)
     if not _made(directory, 0o700) or (fault := _not_private(directory)):
         fault = _not_private(directory) or "cannot be made"
         raise Refused(
@@ -76,17 +77,17 @@ def daemon_path(path: str | None = None, environ: Mapping[str, str] | None = Non
     return last
 
 
-def _made(directory: Path, mode: int) -> bool:
+def _made(directory: str, mode: int) -> bool:
     """Is the directory there and writable, or could it be made?"""
     with suppress(OSError):
-        directory.mkdir(mode)
-    return directory.is_dir() and os.access(directory, os.W_OK | os.X_OK)
+        os.mkdir(directory, mode)
+    return os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)
 
 
-def _not_private(directory: Path) -> str | None:
+def _not_private(directory: str) -> str | None:
     """Say what keeps a directory from being this user's own: anybody may make names in /tmp."""
     try:
-        found = directory.lstat()
+        found = os.lstat(directory)
     except OSError as error:
         return f"cannot be used: {error.strerror}"
     if not stat.S_ISDIR(found.st_mode):
@@ -136,8 +137,8 @@ def _fault(path: str, timeout: float) -> int | None:
     """Return the errno with which a connect to `path` fails, or None where somebody listens."""
     if len(os.fsencode(path)) > PATH_BYTES_MAX:
         return errno.ENAMETOOLONG
-    directory = Path(path).parent
-    if str(directory) == private_directory() and directory.exists() and _not_private(directory):
+    directory = os.path.dirname(path)
+    if directory == private_directory() and os.path.exists(directory) and _not_private(directory):
         return errno.EPERM
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         # Not `settimeout`: a non-blocking connect to a full backlog fails at once.

@@ -61,11 +61,12 @@ def _run(command: tuple[str, ...], play: Playground, signals: Signals, session: 
 def _show(play: Playground, signals: Signals, printer: Printer) -> None:
     """Print the first agent's events until a signal comes, or nobody reads them any more."""
     disco = Disco(play.socket)
+    watch = disco.watch()
     trouble: list[Exception] = []
 
     def print_events() -> None:
         try:
-            for event in disco.watch():
+            for event in watch:
                 printer.event(event)
         except Exception as error:  # noqa: BLE001 - carried over to the main thread
             trouble.append(error)

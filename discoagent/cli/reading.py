@@ -1,6 +1,5 @@
 """The queries: `list services resolve get`. The agent on this host answers them by itself."""
 
-import random
 from collections.abc import Callable
 
 import click
@@ -117,6 +116,8 @@ def best(instances: list[Instance]) -> Instance:
     """Return any one of the best state there is, so that callers spread over them."""
     ranks = ("passing", "warning", "suspect", "restarting")
     top = min(ranks.index(it.state) for it in instances)
+    import random
+
     return random.choice([it for it in instances if ranks.index(it.state) == top])  # noqa: S311
 
 

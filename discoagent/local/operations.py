@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from discoagent import rules
 from discoagent.api import WATCH_CREDIT_MAX
-from discoagent.errors import InvalidRequest
+from discoagent.errors import InvalidRequest, shorten
 from discoagent.rules import LifetimeWish, Target
 
 
@@ -251,7 +251,7 @@ def parse_call(operation: str, arguments: Mapping[Any, Any]) -> Call:
     known = _OPERATIONS.get(operation)
     if known is None:
         raise InvalidRequest(
-            f"operation: must be one of {', '.join(OPERATIONS)}, not {rules.shorten(operation)}",
+            f"operation: must be one of {', '.join(OPERATIONS)}, not {shorten(operation)}",
             field="operation",
         )
     values = {}
@@ -269,6 +269,6 @@ def parse_call(operation: str, arguments: Mapping[Any, Any]) -> Call:
 def _unknown_argument(operation: str, known: _Operation, name: object) -> InvalidRequest:
     takes = ", ".join(known.checks) or "no arguments"
     return InvalidRequest(
-        f"{rules.shorten(name)}: is no argument of {operation}, which takes {takes}",
+        f"{shorten(name)}: is no argument of {operation}, which takes {takes}",
         field=name if isinstance(name, str) else "arguments",
     )
