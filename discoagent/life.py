@@ -85,7 +85,6 @@ class Life:
         self._former = former
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._began = clock.now()
         self.now = clock.now
         self.uid = os.geteuid()
         self.ended: asyncio.Future[int | None] = self._loop.create_future()
@@ -133,7 +132,11 @@ class Life:
         self._lifetimes = Lifetimes(self._loop, self._registrar.ended, boot=self._boot)
         self._registrar.lifetimes = self._lifetimes
         self.keeping = Keeping(
-            store=store, lifetimes=self._lifetimes, loop=self._loop, wall_ms=clock.wall_ms
+            store=store,
+            lifetimes=self._lifetimes,
+            find=self._replica.own.get,
+            loop=self._loop,
+            wall_ms=clock.wall_ms,
         )
         self._turns = Turns(
             loop=self._loop,
@@ -153,8 +156,6 @@ class Life:
             take=self._take,
             on_gone=self._drop_watches,
         )
-
-    # Socket and transport come first, for nothing else is made where they cannot be had.
 
     def _take(self, name: bytes, peer: str, frame: "bytes | memoryview") -> None:
         self._door.take(name, peer, frame)
@@ -231,8 +232,8 @@ class Life:
             now=self.now(),
             wall_ms=self._clock.wall_ms(),
         )
-        began = StoredLife(self._id.incarnation, self._clock.wall_ms())
-        self._store.begin(began, restored.kept, STORE_SECONDS)
+        life = StoredLife(self._id.incarnation, self._clock.wall_ms())
+        self._store.begin(life, restored.kept, STORE_SECONDS)
         self._run(Emit(event) for event in restored.events)
         self._ended_before = restored.ended
         if self._former.good:
@@ -243,8 +244,8 @@ class Life:
     def legacy(self) -> Recalled:
         """Return what the next life takes over; before `close`."""
         own = self._replica.own
-        settled = own.record is not None and own.record.settled
-        return replace(self._former, entries=self.keeping.rows(own), good=settled)
+        good = own.record is not None and own.record.settled
+        return replace(self._former, entries=self.keeping.rows(own), good=good)
 
     def store_returned(self) -> None:
         """Take in that the store can be written again: it knows nothing of what happened since."""

@@ -1,6 +1,6 @@
 """The store: what makes a restart invisible, in one SQLite file that one thread writes.
 
-    loop    keep, drop, renewed, append_events, ...  collect one batch; `hand_over` at a turn's end
+    loop    keep, know_peers, append_events, ...  collect one batch; `hand_over` at a turn's end
     writer  one transaction a batch, or for several that came meanwhile; then `on_written(number)`
 
 Nothing in it is needed to be right. A file that is broken or not ours is set aside. Where nothing
@@ -21,8 +21,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from discoagent import state_directory
+from discoagent.core.entry import Entry
 from discoagent.store_rows import (
     Batch,
     Identity,
@@ -128,25 +130,22 @@ class Store:
         self.replace_entries(entries)
         self.flush(seconds)
 
-    def keep(self, row: StoredEntry) -> None:
-        """Keep an entry, or its new version."""
-        self._batch.entries[row.key] = row
-        self._empty = False
+    def keep(self, changed: "dict[Any, StoredEntry | Entry | None]") -> None:
+        """Keep these versions of entries, and those that are None no longer.
 
-    def drop(self, key: Key) -> None:
-        """Keep an entry no longer."""
-        self._batch.entries[key] = None
+        An entry that ends with its owner, or never, stands for itself; a lease and what is wrapped
+        needs its row. The dict is the store's from now on.
+        """
+        if self._batch.entries or self._batch.whole:
+            self._batch.entries.update(changed)
+        else:
+            self._batch.entries = changed
         self._empty = False
 
     def replace_entries(self, rows: Iterable[StoredEntry]) -> None:
         """Keep these entries and no others."""
         self._batch.whole = True
         self._batch.entries = {row.key: row for row in rows}
-        self._empty = False
-
-    def renewed(self, key: Key, deadline_ms: int) -> None:
-        """Note until when a lease runs; of use only with an entry that is kept."""
-        self._batch.deadlines[key] = deadline_ms
         self._empty = False
 
     def know_peers(self, peers: Iterable[KnownPeer], gone: Iterable[str] = ()) -> None:

@@ -3,11 +3,13 @@
 from collections import deque
 from typing import NamedTuple
 
+from discoagent.core.entry import Entry
+
 EVENTS_KEPT = 20_000
 PEERS_KEPT = 64
 
 Key = tuple[int, str, str]
-"""Kind, name and id of an entry."""
+"""Kind, name and id of an entry; the core's keys are such, too."""
 
 
 class StoredEntry(NamedTuple):
@@ -81,13 +83,12 @@ class Read(NamedTuple):
 class Batch:
     """What is to be written in one transaction; each next one can be merged into it.
 
-    `entries`: the row of each changed key, None for one that ended. With `whole` these are all that
-    there are. `deadlines` are those of renewed leases.
+    `entries`: what is kept of each changed key, None for one that ended. An entry that only its
+    owner ends stands for its row. With `whole` these are all that there are.
     """
 
     __slots__ = (
         "baseline",
-        "deadlines",
         "entries",
         "events",
         "gone_peers",
@@ -102,8 +103,7 @@ class Batch:
         self.life: StoredLife | None = None
         self.identity: Identity | None = None
         self.whole = False
-        self.entries: dict[Key, StoredEntry | None] = {}
-        self.deadlines: dict[Key, int] = {}
+        self.entries: dict[Key, StoredEntry | Entry | None] = {}
         self.events: deque[StoredEvent] = deque(maxlen=EVENTS_KEPT)
         self.peers: dict[str, KnownPeer] = {}
         self.gone_peers: set[str] = set()
@@ -117,9 +117,7 @@ class Batch:
         if later.whole:
             self.whole = True
             self.entries.clear()
-            self.deadlines.clear()
         self.entries.update(later.entries)
-        self.deadlines.update(later.deadlines)
         self.events.extend(later.events)
         self.peers = {
             endpoint: peer

@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import msgpack
+
+from discoagent.core.entry import Entry
 from discoagent.store_rows import (
     EVENTS_KEPT,
     PEERS_KEPT,
@@ -42,10 +45,7 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE lives (
     incarnation INTEGER PRIMARY KEY, began_ms INTEGER, vector BLOB, baseline BLOB,
     last_seq INTEGER);
-CREATE TABLE entries (
-    place INTEGER PRIMARY KEY, kind INTEGER, name TEXT, id TEXT, owner BLOB, body BLOB,
-    ttl_ms INTEGER, deadline_ms INTEGER, wrapper_pid INTEGER, wrapper_start INTEGER,
-    checksum INTEGER);
+CREATE TABLE entries (place INTEGER PRIMARY KEY, row BLOB, checksum INTEGER);
 CREATE TABLE peers (endpoint TEXT PRIMARY KEY, node TEXT, seen_ms INTEGER) WITHOUT ROWID;
 CREATE TABLE events (
     life INTEGER, seq INTEGER, node TEXT, kind INTEGER, name TEXT, id TEXT, row BLOB,
@@ -132,15 +132,10 @@ class Database:
             whose = []
         return Read(Identity(*map(str, whose)) if whose else None, last or 0, entries, peers)
 
-    def _entry(self, place: int, *fields: Any) -> StoredEntry:
-        *values, checksum = fields
-        row = StoredEntry(*values)
-        try:
-            whole = checksum == _checksum(row)
-        except (TypeError, UnicodeError):  # a blob became a number: SQLite keeps what it is given
-            whole = False
-        if not whole:
-            raise BrokenStoreError(f"entry {row.name}/{row.id} is not as it was written")
+    def _entry(self, place: int, packed: Any, checksum: Any) -> StoredEntry:
+        if not isinstance(packed, bytes) or crc32(packed) != checksum:
+            raise BrokenStoreError("an entry is not as it was written")
+        row = StoredEntry(*msgpack.unpackb(packed))
         self._places[row.key] = place
         self._next_place = max(self._next_place, place + 1)
         return row
@@ -193,7 +188,7 @@ class Database:
             life = batch.life.incarnation
             self._insert("lives", [(*batch.life, 0)])
             self._trim_lives()
-        if batch.changes_entries or batch.deadlines:
+        if batch.changes_entries:
             self._write_entries(batch)
             self._insert("meta", [("entries", len(self._places))])
         if batch.vector is not None:
@@ -217,22 +212,20 @@ class Database:
         if batch.whole:
             self._db.execute("DELETE FROM entries")
             self._places.clear()
-        former = [self._places.pop(key, None) for key in batch.entries] if self._places else ()
-        self._db.executemany(
-            "DELETE FROM entries WHERE place = ?",
-            [(place,) for place in former if place is not None],
-        )
-        kept = [row for row in batch.entries.values() if row is not None]
-        first = self._next_place
-        self._next_place += len(kept)
-        self._places.update((row.key, place) for place, row in enumerate(kept, first))
-        self._insert(
-            "entries", [(place, *row, _checksum(row)) for place, row in enumerate(kept, first)]
-        )
-        self._db.executemany(
-            "UPDATE entries SET deadline_ms = ? WHERE place = ?",
-            [(at, self._places[key]) for key, at in batch.deadlines.items() if key in self._places],
-        )
+        if self._places:
+            former = [self._places.pop(key, None) for key in batch.entries]
+            self._db.executemany(
+                "DELETE FROM entries WHERE place = ?",
+                [(place,) for place in former if place is not None],
+            )
+        rows = []
+        for key, entry in batch.entries.items():
+            if entry is not None:
+                place = self._places[key] = self._next_place
+                self._next_place += 1
+                packed = _packed(entry)
+                rows.append((place, packed, crc32(packed)))
+        self._insert("entries", rows)
 
     def _write_peers(self, batch: Batch) -> None:
         if batch.gone_peers:
@@ -297,7 +290,9 @@ def _event(fields: Sequence[Any], checksum: Any) -> StoredEvent:
     return StoredEvent(*fields)
 
 
-def _checksum(row: StoredEntry) -> int:
-    """Return a checksum over names and blobs: one row's blob is not taken for another's."""
-    names = f"{row.kind}/{row.name}/{row.id}".encode()
-    return crc32(row.body, crc32(row.owner, crc32(names)))
+def _packed(entry: StoredEntry | Entry) -> bytes:
+    if type(entry) is Entry:
+        raw: bytes = msgpack.packb((entry.kind, entry.name, entry.id, entry.owner, entry.body))
+    else:
+        raw = msgpack.packb(entry)
+    return raw

@@ -32,15 +32,17 @@ class Keeping:
         *,
         store: Store,
         lifetimes: Lifetimes,
+        find: Callable[[Key], Entry | None],
         loop: asyncio.AbstractEventLoop,
         wall_ms: Callable[[], int],
     ) -> None:
-        """`lifetimes` knows what ends an entry; `wall_ms` is the agent's clock."""
+        """`lifetimes` knows what ends an entry, `find` is it; `wall_ms` is the agent's clock."""
         self._store = store
         self._lifetimes = lifetimes
+        self._find = find
         self._loop = loop
         self._wall_ms = wall_ms
-        self._changed: dict[Key, Entry | None] = {}
+        self._changed: dict[Key, StoredEntry | Entry | None] = {}
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
         self._impatience: asyncio.TimerHandle | None = None
         self._over = False
@@ -109,20 +111,18 @@ class Keeping:
         self._store.replace_entries(row for row in self.rows(entries) if _is_static(row))
 
     def _hand_over(self, *, urgent: bool) -> int:
-        for key, entry in self._changed.items():
-            if entry is None:
-                self._store.drop((int(key[0]), key[1], key[2]))
-            else:
-                self._store.keep(self._row(entry))
-        self._changed.clear()
-        renewed = self._lifetimes.leases.renewed
-        if renewed:
-            for key in renewed:
-                lease = self._lifetimes.leases.get(key)
-                if lease is not None:
-                    at = self._on_the_wall(lease.deadline)
-                    self._store.renewed((int(key[0]), key[1], key[2]), at)
-            renewed.clear()
+        changed, leases = self._changed, self._lifetimes.leases
+        if leases.renewed and not self._over:
+            for key in leases.renewed:
+                changed.setdefault(key, self._find(key))
+            leases.renewed.clear()
+        if changed:
+            rows, self._changed = changed, {}
+            for key in rows.keys() & self._lifetimes.keys():
+                entry = self._find(key)
+                if entry is not None:
+                    rows[key] = self._row(entry)
+            self._store.keep(rows)
         return self._store.hand_over(urgent=urgent)
 
     def _row(self, entry: Entry) -> StoredEntry:

@@ -5,7 +5,7 @@ There is no polling: pidfds and one timer wake the loop.
 
 import asyncio
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, KeysView, Sequence
 
 from discoagent.core.entry import CauseWord, Entry, Key
 from discoagent.local.processes import Process, Processes
@@ -46,6 +46,10 @@ class Leases:
 
     def __contains__(self, key: Key) -> bool:
         return key in self._leases
+
+    def keys(self) -> KeysView[Key]:
+        """Return the keys of all leases."""
+        return self._leases.keys()
 
     def get(self, key: Key) -> Lease | None:
         """Return the lease of that key."""
@@ -173,6 +177,10 @@ class Lifetimes:
             return True
         process = self.processes.owning(entry.owner)
         return process is not None and not process.ended()
+
+    def keys(self) -> "Collection[Key]":
+        """Return the keys of what ends otherwise than by its owner's end alone."""
+        return self.leases.keys() | self._wrappers.keys() if self._wrappers else self.leases.keys()
 
     def wrapper_of(self, key: Key) -> Process | None:
         """Return the living process that may tell how this entry's process ended."""

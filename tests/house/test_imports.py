@@ -8,10 +8,10 @@ from tests.house.project import PACKAGE, ROOT, imports, module_name, python_file
 
 # From the bottom up. A module imports from its own package, and from the layers below.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("bell", "clock", "core", "durations", "errors", "store_rows"),
-    ("endpoints", "instance", "rules", "sockets", "state_directory", "store_schema", "wire_fields"),
-    ("api", "settings", "store", "wire_chains"),
-    ("config", "ipc", "logs", "session", "wire_messages"),
+    ("bell", "clock", "core", "durations", "errors"),
+    ("endpoints", "instance", "rules", "sockets", "state_directory", "store_rows", "wire_fields"),
+    ("api", "settings", "store_schema", "wire_chains"),
+    ("config", "ipc", "logs", "session", "store", "wire_messages"),
     ("calls", "mesh_sockets", "wire"),
     ("connection", "dialling", "held", "links", "local", "sim", "view"),
     ("keeper", "pool", "registration", "transport"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from discoagent.core.entry import Entry, Kind
 from discoagent.store import Identity, KnownPeer, Store, StoredEntry, StoredEvent, StoredLife
 from discoagent.store_rows import EVENTS_KEPT, PEERS_KEPT
 from discoagent.store_schema import LIVES_KEPT
@@ -74,15 +75,17 @@ def test_what_was_handed_over_is_read_back(tmp_path: Path, seed: int) -> None:
     assert last.recalled.incarnation == 3
 
 
-def test_a_lease_s_deadline_moves_with_its_renewal(tmp_path: Path) -> None:
-    store = begun(tmp_path, row("x", ttl_ms=3_000, deadline_ms=10))
-    store.renewed((1, "web", "x"), 99)
-    store.renewed((1, "web", "gone"), 99)
+def test_an_entry_stands_for_its_row(tmp_path: Path) -> None:
+    store = begun(tmp_path)
+    entry = Entry(Kind.PRESENCE, "room:\u00e9", "x", b"owner", b"body")
+    store.keep({entry.key: entry})
     store.close()
 
     again = opened(tmp_path)
     again.close()
-    assert again.recalled.entries == [row("x", ttl_ms=3_000, deadline_ms=99)]
+    assert again.recalled.entries == [
+        StoredEntry(2, "room:\u00e9", "x", b"owner", b"body", None, None, None, None)
+    ]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -228,7 +231,7 @@ def test_lives_are_bounded_and_the_file_stays_flat(tmp_path: Path) -> None:
 def test_without_a_directory_nothing_is_kept_and_nobody_waits() -> None:
     store = Store(None, US, wall_ms=lambda: 0)
     store.begin(StoredLife(1, 0), [row("x")], PATIENCE)
-    store.keep(row("y"))
+    store.keep({row("y").key: row("y")})
 
     assert store.flush(PATIENCE)
     assert store.away

@@ -45,9 +45,9 @@ def hand_over(store: Store, number: int, batch: list[StoredEntry | tuple[int, st
     """Hand a batch over, with one event."""
     for each in batch:
         if isinstance(each, StoredEntry):
-            store.keep(each)
+            store.keep({each.key: each})
         else:
-            store.drop(each)
+            store.keep({each: None})
     store.append_events([StoredEvent(number, "a", 1, "web", "1", b"event %d" % number, number)])
     store.note_vector(b"vector %d" % number)
     store.hand_over()
