@@ -73,7 +73,6 @@ def test_three_agents_and_live_services(scratch: Path) -> None:
     assert {it.service for it in instances} == {"web", "api"}
     assert answers == [f"{it.service} {it.tags[0]} on {it.node}\n" for it in instances]
     assert [it["kind"] for it in present] == ["added", "added", "added", "synced"]
-        os.kill(api.lifetime.pid, signal.SIGKILL)
     assert all(ended(pid) for pid in everyone)
     assert list(scratch.iterdir()) == []
 
@@ -87,6 +86,7 @@ def test_events_as_they_happen(scratch: Path) -> None:
             (api,) = disco.list("api")
         assert api.lifetime.pid is not None
         assert [line(dev).split()[1] for _ in range(4)] == ["added", "added", "added", "synced"]
+        os.kill(api.lifetime.pid, signal.SIGKILL)
         assert line(dev).split()[1:] == [
             *("removed", api.name, f"127.0.0.1:{api.port}", "cause=exit:SIGKILL"),
         ]
