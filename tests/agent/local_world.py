@@ -3,16 +3,19 @@
 import asyncio
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import msgpack
+import pytest
 
 from discoagent.core.effects import Effect, Emit, Event
 from discoagent.core.entry import MemberRecord
 from discoagent.core.replica import Replica
 from discoagent.core.timing import Timing
+from discoagent.errors import DiscoError
 from discoagent.instance import Event as UserEvent
 from discoagent.instance import Instance
 from discoagent.local.lifetimes import Lifetimes
@@ -25,6 +28,9 @@ from discoagent.local.watches import Watches
 T = TypeVar("T")
 ME = Asker(os.getuid(), os.getgid(), os.getpid())
 DEADLINE = 10.0
+STRANGER = Asker(4_001, 4_001, 0)
+ROOT = Asker(0, 0, 0)
+EXECUTABLE = os.path.realpath(sys.executable)
 
 
 class World:
@@ -147,3 +153,14 @@ def end(process: subprocess.Popen[bytes]) -> None:
     """Kill a process, and return when the kernel says that it has ended."""
     process.kill()
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+
+def refusal(world: World, operation: str, asker: Asker = ME, /, **arguments: Any) -> DiscoError:
+    """Ask for what must be refused, and see that nothing happened."""
+    before, held = list(world.events), list(world.replica.own)
+    with pytest.raises(DiscoError) as caught:
+        world.ask(operation, asker, **arguments)
+
+    assert world.events == before
+    assert list(world.replica.own) == held
+    return caught.value

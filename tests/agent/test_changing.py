@@ -1,30 +1,10 @@
 """Changing and renewing instances: what may be changed, and by whom."""
 
-import os
 import signal
-import sys
-from typing import Any
 
-import pytest
-
-from discoagent.errors import DiscoError, InvalidRequest, NoInstance, Refused
+from discoagent.errors import InvalidRequest, NoInstance, Refused
 from discoagent.local.owners import Asker
-from tests.agent.local_world import ME, World, a_process, in_world
-
-STRANGER = Asker(4_001, 4_001, 0)
-ROOT = Asker(0, 0, 0)
-EXECUTABLE = os.path.realpath(sys.executable)
-
-
-def refusal(world: World, operation: str, asker: Asker = ME, /, **arguments: Any) -> DiscoError:
-    """Ask for what must be refused, and see that nothing happened."""
-    before, held = list(world.events), list(world.replica.own)
-    with pytest.raises(DiscoError) as caught:
-        world.ask(operation, asker, **arguments)
-
-    assert world.events == before
-    assert list(world.replica.own) == held
-    return caught.value
+from tests.agent.local_world import ROOT, STRANGER, World, a_process, in_world, refusal
 
 
 def test_update() -> None:

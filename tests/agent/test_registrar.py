@@ -4,27 +4,20 @@ import os
 import sys
 from typing import Any
 
-import pytest
-
-from discoagent.errors import Conflict, DiscoError, InvalidRequest, NoInstance, Refused
+from discoagent.errors import Conflict, InvalidRequest, NoInstance, Refused
 from discoagent.instance import Body, Owner, unpack_actor
 from discoagent.local.owners import Asker
-from tests.agent.local_world import ME, World, a_process, end, in_world
-
-STRANGER = Asker(4_001, 4_001, 0)
-ROOT = Asker(0, 0, 0)
-EXECUTABLE = os.path.realpath(sys.executable)
-
-
-def refusal(world: World, operation: str, asker: Asker = ME, /, **arguments: Any) -> DiscoError:
-    """Ask for what must be refused, and see that nothing happened."""
-    before, held = list(world.events), list(world.replica.own)
-    with pytest.raises(DiscoError) as caught:
-        world.ask(operation, asker, **arguments)
-
-    assert world.events == before
-    assert list(world.replica.own) == held
-    return caught.value
+from tests.agent.local_world import (
+    EXECUTABLE,
+    ME,
+    ROOT,
+    STRANGER,
+    World,
+    a_process,
+    end,
+    in_world,
+    refusal,
+)
 
 
 def test_register_fills_in() -> None:

@@ -1,7 +1,5 @@
 """Silence, evidence, verdicts: what is a sign of life, and what follows without one."""
 
-import pytest
-
 from discoagent.core.detector import (
     TESTIMONIES_MAX,
     Detector,
@@ -22,24 +20,10 @@ from discoagent.core.entry import Cause, ReplicaId
 from discoagent.core.membership import Asked, Membership, Peer
 from discoagent.core.messages import Acquaintance, Heartbeat, Standing
 from discoagent.core.timing import TICK, Timing
-from tests.core.vocabulary import B, added, entry, join, meet, removed, snapshot
+from tests.core.vocabulary import B, added, entry, removed
 
 E1 = entry("1")
 OPEN, REFUSED, MUTE, SILENT = DialOutcome
-
-
-@pytest.fixture
-def detector(members: Membership) -> Detector:
-    """Return the detector of a."""
-    return Detector(members)
-
-
-@pytest.fixture
-def b(members: Membership) -> Peer:
-    """Return b, heard at 10, with an entry."""
-    peer = meet(members, B)
-    join(members, peer, snapshot(B, E1))
-    return peer
 
 
 def beat(number: int) -> Heartbeat:

@@ -21,24 +21,10 @@ from discoagent.core.effects import (
 from discoagent.core.entry import ReplicaId
 from discoagent.core.membership import Asked, Membership, Peer
 from discoagent.core.messages import Probe
-from tests.core.vocabulary import B, C, D, entry, join, meet, snapshot
+from tests.core.vocabulary import B, C, D, entry, meet
 
 E1 = entry("1")
 OPEN, REFUSED, MUTE, SILENT = DialOutcome
-
-
-@pytest.fixture
-def detector(members: Membership) -> Detector:
-    """Return the detector of a."""
-    return Detector(members)
-
-
-@pytest.fixture
-def b(members: Membership) -> Peer:
-    """Return b, heard at 10, with an entry."""
-    peer = meet(members, B)
-    join(members, peer, snapshot(B, E1))
-    return peer
 
 
 def refuses(detector: Detector, at: float, outcome: DialOutcome = REFUSED) -> list[Effect]:

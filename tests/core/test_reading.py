@@ -1,7 +1,5 @@
 """What a replica shows to readers, and up to where."""
 
-import pytest
-
 from discoagent.core.effects import (
     DialOutcome,
     NodeState,
@@ -18,22 +16,6 @@ from tests.core.vocabulary import (
 
 E1, E2 = entry("1"), entry("2")
 E1B = entry("1", b"v2")
-
-
-@pytest.fixture
-def alone(cluster: Cluster) -> Replica:
-    """Return a, which greets nobody."""
-    return cluster.bare("a", record=record("a:1"))
-
-
-@pytest.fixture
-def a(cluster: Cluster) -> Replica:
-    """Return a, which b knows and is known by."""
-    a = cluster.start("a")
-    cluster.start("b", "a")
-    cluster.wait(1)
-    cluster.said()
-    return a
 
 
 class TestReading:

@@ -51,22 +51,6 @@ E1, E2 = entry("1"), entry("2")
 E1B = entry("1", b"v2")
 
 
-@pytest.fixture
-def alone(cluster: Cluster) -> Replica:
-    """Return a, which greets nobody."""
-    return cluster.bare("a", record=record("a:1"))
-
-
-@pytest.fixture
-def a(cluster: Cluster) -> Replica:
-    """Return a, which b knows and is known by."""
-    a = cluster.start("a")
-    cluster.start("b", "a")
-    cluster.wait(1)
-    cluster.said()
-    return a
-
-
 def hello(by: str) -> Envelope:
     """Return the Hello of a stranger."""
     return Envelope(Hello(1, "home", f"{by}:1", (1, 1)), ReplicaId(by, 1))

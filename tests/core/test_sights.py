@@ -32,7 +32,7 @@ class TestAsking:
         """Sorted; their answers come one by one, and each counts once."""
         meet(members, C)
 
-        number, nodes, effects = sights.ask({B: 4, A: 3}, 1.5, 10.0)
+        number, nodes, effects = sights.ask({B: 4, A: 3}, 1.5)
 
         assert (number, nodes) == (1, ["b", "c"])
         assert effects == [Send(("b:1", "c:1"), Seen(1, ((A, 3), (B, 4)), 1500))]
@@ -46,11 +46,11 @@ class TestAsking:
         """Nobody is asked."""
         members.hide(members.peers["b"], NodeState.DOWN, members.cause("node-down"), "", 10.0)
 
-        assert sights.ask({A: 1}, 1.0, 10.0) == (1, [], [])
+        assert sights.ask({A: 1}, 1.0) == (1, [], [])
 
     def test_a_question_that_is_given_up(self, members: Membership, sights: Sights) -> None:
         """Its answers count no more."""
-        number, _, _ = sights.ask({A: 1}, 1.0, 10.0)
+        number, _, _ = sights.ask({A: 1}, 1.0)
         sights.forget(number)
         sights.forget(number)
 
