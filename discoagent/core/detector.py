@@ -36,6 +36,7 @@ REDIAL_INTERVAL = 2.5
 LOST_DIALS_PER_TICK = 4  # about 16 a second
 QUESTION_LIFE = 5.0
 TESTIMONIES_MAX = 8
+HOST_GONE = "its port refused, then nothing answered: its host is gone"
 
 
 class WitnessedClock:
@@ -207,9 +208,7 @@ class Detector:
         if now - peer.since > timing.restart_grace:
             return self._down(peer, "it said that it restarts, and did not", now)
         if peer.refused > peer.since and now - peer.refused > timing.down_after:
-            return self._down(
-                peer, "its port refused, then nothing answered: its host is gone", now
-            )
+            return self._down(peer, HOST_GONE, now)
         return []
 
     def _judge_gone(self, peer: Peer, silence: float, now: float) -> list[Effect]:
@@ -219,9 +218,7 @@ class Detector:
         if late > timing.restart_grace:
             return self._down(peer, f"its port {how}, silent for {silence:.1f} s", now)
         if now - peer.refused > timing.down_after:
-            return self._down(
-                peer, "its port refused, then nothing answered: its host is gone", now
-            )
+            return self._down(peer, HOST_GONE, now)
         return self._members.set_state(peer, NodeState.RESTARTING, f"its port {how}", now)
 
     def _down(self, peer: Peer, evidence: str, now: float) -> list[Effect]:

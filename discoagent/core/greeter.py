@@ -27,7 +27,7 @@ from discoagent.core.messages import (
     RefusalKind,
     Welcome,
 )
-from discoagent.core.telling import acquaintances, later_life
+from discoagent.core.telling import acquaintances, later_life, name_in_use
 
 WIRE = (1, 1)
 GREETING_TIMEOUT = 2.0  # a Hello without an answer is said again
@@ -56,7 +56,7 @@ class Greeter:
     def greet(self, endpoints: Iterable[str], now: float) -> list[Effect]:
         """Say Hello to whoever is reached there, unless that is under way, known, or ourselves."""
         for endpoint in endpoints:
-            if endpoint in self._own or endpoint in self._said or endpoint in self._queue:
+            if endpoint in self._own or self.greets(endpoint) or endpoint in self._queue:
                 continue
             peer = self._members.peer_at(endpoint)
             if peer is None or not (peer.welcomed and peer.state in PRESENT):
@@ -72,7 +72,7 @@ class Greeter:
 
     def back(self, endpoint: str, now: float) -> list[Effect]:
         """Say Hello to somebody who seems to be back, unless one is on its way."""
-        return [] if endpoint in self._said else self.again(endpoint, now)
+        return [] if self.greets(endpoint) else self.again(endpoint, now)
 
     def tick(self, now: float) -> list[Effect]:
         """Say again what was not answered; until somebody welcomed us, to anybody there is."""
@@ -87,10 +87,10 @@ class Greeter:
             if peer.state in PRESENT and not peer.welcomed:
                 effects += self.greet([peer.endpoint], now)
         if not self.welcomed and not self._said:
-            here = (peer.endpoint for peer in self._members.peers.values() if peer.state in PRESENT)
-            effects += [
-                effect for endpoint in list(here)[:1] for effect in self.again(endpoint, now)
-            ]
+            here = (peer for peer in self._members.peers.values() if peer.state in PRESENT)
+            somebody = next(here, None)
+            if somebody is not None:
+                effects += self.again(somebody.endpoint, now)
         return effects + self._greet_forgotten(now) + self._pump(now)
 
     def _greet_forgotten(self, now: float) -> list[Effect]:
@@ -203,26 +203,22 @@ class Greeter:
         if not members.borne(sender, hello.endpoint, now):
             return None
         peer = members.peers[sender.node]
-        return (
-            f"node name {sender.node} is in use at {peer.endpoint}, "
-            f"heard {now - peer.sign:.1f} s ago"
-        )
+        return name_in_use(sender.node, peer.endpoint, now - peer.sign)
 
     # ---- being answered
 
     def welcome(
         self, welcome: Welcome, sender: ReplicaId, asked: Asked, now: float
     ) -> tuple[Peer | None, list[Effect]]:
-        """Take in who answered; the peer is None where nobody was asked."""
+        """Take in who answered `asked`; the peer is None if it is not one of us."""
         members = self._members
         if welcome.cluster != members.cluster or sender.node == members.id.node:
             members.counters["welcome-unasked"] += 1
             return None, []
         peer, effects = members.learn(sender, welcome.endpoint, now - asked.at, now, direct=True)
         if asked.whom != welcome.endpoint:
-            effects.append(
-                Disconnect(asked.whom)
-            )  # a seed's other address: one link a peer suffices
+            # A seed's other address: one link a peer suffices.
+            effects.append(Disconnect(asked.whom))
         if peer is None:
             return None, effects
         if asked.at > peer.since:

@@ -10,6 +10,7 @@ from discoagent.core.greeter import Greeter
 from discoagent.core.membership import Asked, Membership, Peer
 from discoagent.core.messages import Acquaintance, Standing
 from discoagent.core.sync import Sync
+from discoagent.core.telling import name_in_use
 
 
 class Hearsay:
@@ -85,12 +86,7 @@ class Hearsay:
         members = self._members
         if told.replica.incarnation <= members.id.incarnation:
             return []
-        heard = told.age_ms / 1000 <= members.timing.suspect_after
-        if told.endpoint == members.endpoint or not heard:
-            return [Outranked(told.replica.incarnation)]
         age = told.age_ms / 1000
-        return [
-            Namesake(
-                f"node name {members.id.node} is in use at {told.endpoint}, heard {age:.1f} s ago"
-            )
-        ]
+        if told.endpoint == members.endpoint or age > members.timing.suspect_after:
+            return [Outranked(told.replica.incarnation)]
+        return [Namesake(name_in_use(members.id.node, told.endpoint, age))]

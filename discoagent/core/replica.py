@@ -262,7 +262,7 @@ class Replica:
         `SeenBy`: at once, when all is reached, or after `patience` seconds.
         """
         self._witness(now)
-        return self._sights.ask(goals, patience, self._clock.now)
+        return self._sights.ask(goals, patience)
 
     def forget_seen(self, number: int) -> None:
         """Wait for no more answers to that question."""

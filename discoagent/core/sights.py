@@ -33,13 +33,13 @@ class Sights:
     def __init__(self, members: Membership) -> None:
         self._members = members
         self._pending: list[Pending] = []
-        self._asked: dict[int, dict[str, float]] = {}  # by number: until when whose answer counts
+        self._asked: dict[int, set[str]] = {}  # by number: whose answer is still to come
         self._number = 0
 
     # ---- asking
 
     def ask(
-        self, goals: Mapping[ReplicaId, int], patience: float, now: float
+        self, goals: Mapping[ReplicaId, int], patience: float
     ) -> tuple[int, list[str], list[Effect]]:
         """Ask all present peers; return the question's number, whom it goes to, and the effects."""
         self._number += 1
@@ -48,7 +48,7 @@ class Sights:
         names = [peer.replica.node for peer in peers]
         if not peers:
             return self._number, [], []
-        self._asked[self._number] = dict.fromkeys(names, now + patience + 60.0)
+        self._asked[self._number] = set(names)
         endpoints = tuple(peer.endpoint for peer in peers)
         return self._number, names, [Send(endpoints, question)]
 
@@ -59,9 +59,10 @@ class Sights:
     def answered(self, reply: SeenReply, sender: ReplicaId) -> list[Effect]:
         """Take in one peer's answer, once."""
         waiting = self._asked.get(reply.number)
-        if waiting is None or waiting.pop(sender.node, None) is None:
+        if waiting is None or sender.node not in waiting:
             self._members.counters["seen-unasked"] += 1
             return []
+        waiting.discard(sender.node)
         if not waiting:
             del self._asked[reply.number]
         return [SeenBy(reply.number, sender.node, reply.behind)]

@@ -104,7 +104,7 @@ class Sync:
         """When does the next request or timeout come up? (witnessed clock)"""
         asks = (lack.due for lack in self._lacks.values() if lack.request is None)
         ends = (request.deadline for request in self._requests.values())
-        return min(*asks, *ends, float("inf"), float("inf"))
+        return min((*asks, *ends), default=float("inf"))
 
     # ---- asking
 

@@ -29,6 +29,11 @@ class MemberView:
     evidence: str = ""
 
 
+def name_in_use(node: str, endpoint: str, age: float) -> str:
+    """Say who bears a name already, heard `age` seconds ago."""
+    return f"node name {node} is in use at {endpoint}, heard {age:.1f} s ago"
+
+
 def acquaintances(members: Membership, asker: ReplicaId, now: float) -> tuple[Acquaintance, ...]:
     """Return whom we hold present, with ages.
 

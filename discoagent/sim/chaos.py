@@ -5,7 +5,6 @@ Safety is checked after every step of the trouble, liveness once it ends, then s
 seed always gives the same world, in any process.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -34,7 +33,6 @@ class Report:
     agreement: float
     events: int
     sent: dict[str, int]
-    wall_seconds: float
     tail: list[str]
 
 
@@ -156,7 +154,6 @@ class Chaos:
 
 def run_seed(seed: int, echo: Callable[[str], None] | None = None) -> Report:
     """Run one seed from chaos to peace."""
-    began = time.perf_counter()
     world = World(seed, Profile.swarm(seed), echo)
     failure, agreement = None, 0.0
     try:
@@ -176,6 +173,5 @@ def run_seed(seed: int, echo: Callable[[str], None] | None = None) -> Report:
         agreement,
         sum(len(host.observer.events) for host in world.hosts.values()),
         dict(sorted(world.sent.items())),
-        time.perf_counter() - began,
         world.trace.tail(TAIL_LINES) if failure is not None else [],
     )

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 FULL_EVERY = 40  # steps that changed nothing visible between two full checks
 PROMPT = 0.02  # s of latency up to which a healthy peer is never even suspect
 SLACK = 1.5  # seconds that ticks, jitter and heartbeats on their way may add to a silence
-NODE_CAUSES = (CauseWord.NODE_DOWN, CauseWord.NODE_LEFT, CauseWord.NODE_FORGOTTEN)
 
 
 @dataclass(slots=True)

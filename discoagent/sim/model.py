@@ -4,7 +4,6 @@ the core.
 The checks compare the replicas with this. It holds what the core cannot: the whole past.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from discoagent.core.digest import name_hash
@@ -142,8 +141,3 @@ class Model:
         """Return a cause like no other: its time is a number of its own."""
         self._number += 1
         return Cause(word, b"", self._number)
-
-
-def by_key(entries: Iterable[Entry]) -> dict[Key, Entry]:
-    """Return entries that users may see, by key."""
-    return {entry.key: entry for entry in entries if entry.shown}
