@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Disco": "discoagent.client",
+    "Disco": "discoagent.client.disco",
     **dict.fromkeys(("Event", "Instance", "Lifetime", "Member", "Owner"), "discoagent.instance"),
 }
 

@@ -18,8 +18,8 @@ from discoagent.config import Config
 from discoagent.core.messages import Parting
 from discoagent.errors import InvalidRequest
 from discoagent.life import Life
-from discoagent.state_directory import StateDirectory
 from discoagent.store import Identity, Store
+from discoagent.store.directory import StateDirectory
 
 COLLECT_AFTER = (50_000, 20, 100)  # objects made until a collection: bulk work makes no cycles
 

@@ -10,35 +10,17 @@ import os
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
-from typing import Any, assert_never
+from typing import Any
 
 from discoagent import __version__
 from discoagent.clock import Clock
 from discoagent.config import Config
-from discoagent.core.effects import (
-    Answer,
-    Broadcast,
-    Connect,
-    Dial,
-    Disconnect,
-    Effect,
-    Emit,
-    Greeted,
-    Namesake,
-    Outranked,
-    Redial,
-    Refused,
-    SeenBy,
-    Send,
-    StateChanged,
-)
+from discoagent.core.effects import Effect, Emit, Event
 from discoagent.core.entry import Cause, CauseWord, Key, MemberRecord, ReplicaId
 from discoagent.core.messages import Envelope, Parting
 from discoagent.core.replica import Replica
 from discoagent.core.timing import TICK
-from discoagent.dialling import dial
 from discoagent.endpoints import Endpoint, parse
-from discoagent.errors import Conflict
 from discoagent.ipc import LocalSocket
 from discoagent.local import operations, owners
 from discoagent.local.about import About
@@ -52,9 +34,11 @@ from discoagent.local.registrar import Registrar
 from discoagent.local.restoring import restore
 from discoagent.local.turns import Turns
 from discoagent.local.watches import Watches
+from discoagent.mesh.dialling import dial
+from discoagent.mesh.transport import Transport
+from discoagent.runner import Runner
 from discoagent.sockets import daemon_path
 from discoagent.store import Recalled, Store, StoredLife
-from discoagent.transport import Transport
 
 STORE_SECONDS = 1.0  # that a life waits for its first words to be kept
 TICK_MIN = 0.01
@@ -91,7 +75,6 @@ class Life:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended_before: dict[Key, Cause] = {}
-        self._peers_moved = False
         self._effect_log = EffectLog()
         self._received: Counter[str] = Counter()
         self._id = ReplicaId(config.node, incarnation)
@@ -138,11 +121,19 @@ class Life:
             loop=self._loop,
             wall_ms=clock.wall_ms,
         )
+        self._runner = Runner(
+            transport=self._transport,
+            finding=self._finding,
+            log=self._effect_log,
+            publish=self._publish,
+            dial=lambda endpoint: self._spawn(self._dial(endpoint)),
+            ended=self.ended,
+        )
         self._turns = Turns(
             loop=self._loop,
             keeping=self.keeping,
             flush=lambda: self._replica.flush(self.now()),
-            run=self._run,
+            run=self._runner.run,
             send=self._socket.send,
             at_end=self._finding.look,
         )
@@ -234,7 +225,7 @@ class Life:
         )
         life = StoredLife(self._id.incarnation, self._clock.wall_ms())
         self._store.begin(life, restored.kept, STORE_SECONDS)
-        self._run(Emit(event) for event in restored.events)
+        self._runner.run(Emit(event) for event in restored.events)
         self._ended_before = restored.ended
         if self._former.good:
             self._settle()
@@ -277,7 +268,7 @@ class Life:
         self.keeping.release()
         if parting is Parting.LEAVE:
             self.keeping.leave(self._replica.own)
-        self._run(self._replica.depart(parting, cause, self.now()))
+        self._runner.run(self._replica.depart(parting, cause, self.now()))
         _log.info("left the cluster" if parting is Parting.LEAVE else "stopped")
         self.ended.set_result(None)
 
@@ -297,7 +288,7 @@ class Life:
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         """Run what the replica asks for; the push follows at the end of the turn."""
-        self._run(effects)
+        self._runner.run(effects)
         self._turns.begin()
 
     def _receive(self, envelope: Envelope) -> None:
@@ -308,53 +299,15 @@ class Life:
         """Look at the heartbeats that came, then at the time."""
         self._transport.drain_heartbeats()
         self._perform(self._replica.tick(self.now()))
-        if self._peers_moved:
-            self._peers_moved = False
+        if self._runner.peers_moved:
+            self._runner.peers_moved = False
             self.keeping.know(self._replica.members(self.now()), self._id.node)
         self._later("tick", min(max(self._replica.deadline(), TICK_MIN), TICK), self._tick)
 
-    def _run(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            if type(effect) is Emit:
-                if effect.event.node == self._id.node:
-                    self.keeping.note(effect.event)
-                self._watches.publish(effect.event)
-            else:
-                self._effect_log.log(effect)
-                self._run_one(effect)
-
-    def _run_one(self, effect: Effect) -> None:  # noqa: C901, PLR0912 - one case an effect
-        match effect:
-            case Send():
-                self._transport.send(effect.endpoints, effect.message)
-            case Answer():
-                self._transport.answer(effect.to, effect.message)
-            case Broadcast():
-                self._transport.broadcast(effect.message)
-            case Connect():
-                self._transport.connect(effect.endpoint)
-            case Dial():
-                self._spawn(self._dial(effect.endpoint))
-            case Redial():
-                self._transport.redial(effect.endpoint)
-            case Disconnect():
-                self._transport.disconnect(effect.endpoint)
-            case Greeted():
-                self._finding.greeted(effect)
-            case Refused():
-                self._finding.refused(effect)
-            case Namesake():
-                if not self.ended.done():
-                    self.ended.set_exception(Conflict(effect.text, field="node"))
-            case Outranked():
-                if not self.ended.done():
-                    self.ended.set_result(effect.incarnation)
-            case StateChanged():
-                self._peers_moved = True
-            case Emit() | SeenBy():
-                pass
-            case _:
-                assert_never(effect)
+    def _publish(self, event: Event) -> None:
+        if event.node == self._id.node:
+            self.keeping.note(event)
+        self._watches.publish(event)
 
     def _later(self, name: str, seconds: float, then: Callable[[], None]) -> None:
         self._timers[name] = self._loop.call_later(seconds, then)

@@ -15,7 +15,7 @@ from discoagent.core.replica import MemberView
 from discoagent.local import owners
 from discoagent.local.lifetimes import Lifetimes
 from discoagent.store import KnownPeer, Store, StoredEntry
-from discoagent.store_rows import PEERS_KEPT
+from discoagent.store.rows import PEERS_KEPT
 
 PATIENCE = (
     0.25  # seconds; a disk that takes longer holds up nobody: the store is of use, not of need

@@ -26,9 +26,9 @@ from typing import Any, Self, TypeVar
 import msgpack
 import zmq
 
+from discoagent.client.session import error_of
 from discoagent.errors import DiscoError
 from discoagent.instance import Event, Instance
-from discoagent.session import error_of
 
 DEADLINE = 15.0  # seconds: whatever takes longer than this does not happen
 LOOK_AGAIN = 0.02

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from discoagent.client import Disco, Spec
+from discoagent.client import Disco
+from discoagent.client.disco import Spec
 from discoagent.instance import Event
 from tests.agent.harness import DEADLINE, Cluster, wait_until
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from discoagent.client import Disco, Registration, Spec
+from discoagent.client import Disco, Registration
+from discoagent.client.disco import Spec
 from discoagent.errors import (
     AgentUnavailable,
     Conflict,
@@ -277,7 +278,7 @@ disco.close()
 def test_the_client_loads_neither_a_loop_nor_a_command_line() -> None:
     program = """
 import sys
-import discoagent.client
+import discoagent.client.disco
 print([name for name in ("asyncio", "click", "ssl", "sqlite3", "http") if name in sys.modules])
 """
     ran = subprocess.run(

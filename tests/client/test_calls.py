@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from discoagent import calls
-from discoagent.calls import Spec
+from discoagent.client import calls
+from discoagent.client.calls import Spec
 from discoagent.errors import InvalidRequest
 from discoagent.instance import Body, Member
 from tests.client.specimens import row

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from discoagent.client import Disco, Registration, Spec
+from discoagent.client import Disco, Registration
+from discoagent.client.disco import Spec
 from discoagent.errors import (
     Conflict,
     DiscoError,

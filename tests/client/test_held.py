@@ -2,9 +2,9 @@
 
 import pytest
 
-from discoagent.calls import Spec
+from discoagent.client.calls import Spec
+from discoagent.client.held import ERRANDS_MAX, Errand, Held, Holdings
 from discoagent.errors import Conflict, DiscoError, NoInstance
-from discoagent.held import ERRANDS_MAX, Errand, Held, Holdings
 from discoagent.instance import Lifetime
 from tests.client.specimens import T0, row
 

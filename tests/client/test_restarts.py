@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from discoagent.client import Disco, Registration, Spec
+from discoagent.client import Disco, Registration
+from discoagent.client.disco import Spec
 from discoagent.errors import AgentUnavailable, TimeoutExpired
 from discoagent.instance import Event
 from tests.agent.harness import DEADLINE, Cluster, wait_until

@@ -5,8 +5,9 @@ from typing import Any
 import msgpack
 import pytest
 
-from discoagent import calls
 from discoagent.api import REQUEST_BYTES_MAX, Status
+from discoagent.client import calls
+from discoagent.client.session import Session
 from discoagent.errors import (
     AgentUnavailable,
     Conflict,
@@ -16,7 +17,6 @@ from discoagent.errors import (
     Refused,
     TimeoutExpired,
 )
-from discoagent.session import Session
 from tests.client.specimens import SYNCED, added, row
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from discoagent.client.view import HELD_SECONDS_MAX, SETTLE_SECONDS, View
 from discoagent.errors import DiscoError
 from discoagent.instance import Event
-from discoagent.view import HELD_SECONDS_MAX, SETTLE_SECONDS, View
 from tests.client.specimens import SYNCED, added, removed, reset, row, updated
 
 

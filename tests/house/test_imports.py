@@ -8,18 +8,16 @@ from tests.house.project import PACKAGE, ROOT, imports, module_name, python_file
 
 # From the bottom up. A module imports from its own package, and from the layers below.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("bell", "clock", "core", "durations", "errors"),
-    ("endpoints", "instance", "rules", "sockets", "state_directory", "store_rows", "wire_fields"),
-    ("api", "settings", "store_schema", "wire_chains"),
-    ("config", "ipc", "logs", "session", "store", "wire_messages"),
-    ("calls", "mesh_sockets", "wire"),
-    ("connection", "dialling", "held", "links", "local", "sim", "view"),
-    ("keeper", "pool", "registration", "transport"),
-    ("life", "watch"),
-    ("agent", "client"),
+    ("clock", "core", "durations", "errors"),
+    ("endpoints", "instance", "rules", "sockets", "store", "wire"),
+    ("api", "mesh", "settings"),
+    ("client", "config", "ipc", "local", "logs", "sim"),
+    ("runner",),
+    ("life",),
+    ("agent",),
     ("cli", "daemon"),
 )
-KNOWS_ZMQ = {"client", "connection", "ipc", "transport", "links", "mesh_sockets"}
+KNOWS_ZMQ = {"client", "ipc", "mesh"}
 CLI_KNOWS = {
     "api",
     "cli",
@@ -28,7 +26,6 @@ CLI_KNOWS = {
     "errors",
     "instance",
     "rules",
-    "session",
     "sockets",
 }
 

@@ -11,7 +11,7 @@ import zmq
 
 from discoagent.core.entry import ReplicaId
 from discoagent.core.messages import Envelope, Heartbeat, Hello, Message
-from discoagent.transport import Transport
+from discoagent.mesh.transport import Transport
 from discoagent.wire import WireError
 
 DEADLINE = 20.0  # seconds; what is waited for comes within milliseconds

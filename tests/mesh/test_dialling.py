@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from discoagent.core.effects import DialOutcome
-from discoagent.dialling import dial
+from discoagent.mesh.dialling import dial
 from tests.mesh.peers import Peer, peers, run
 
 

@@ -15,14 +15,14 @@ from discoagent.core.entry import ReplicaId
 from discoagent.core.messages import Envelope
 from discoagent.endpoints import Endpoint
 from discoagent.errors import Conflict
-from discoagent.transport import BindError
+from discoagent.mesh.transport import BindError
 from tests.mesh.peers import Peer, hello, needs_ipv6, peers, run
 
 # A peer of its own: says where it listens, then answers whatever it hears.
 CHILD = """
 import asyncio, sys
 from discoagent.core.entry import ReplicaId
-from discoagent.transport import Transport
+from discoagent.mesh.transport import Transport
 async def main():
     transport = Transport(
         replica=ReplicaId("child", int(sys.argv[2])),

@@ -2,7 +2,7 @@
 
 import zmq
 
-from discoagent.mesh_sockets import LINK_DOWN, LINK_UP, Monitor, new_context, new_dealer
+from discoagent.mesh.sockets import LINK_DOWN, LINK_UP, Monitor, new_context, new_dealer
 from tests.mesh.peers import DEADLINE, run
 
 

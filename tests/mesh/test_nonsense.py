@@ -14,8 +14,8 @@ from discoagent.core.entry import ReplicaId
 from discoagent.core.limits import MESSAGE_BYTES_MAX
 from discoagent.core.messages import Envelope
 from discoagent.endpoints import parse
-from discoagent.mesh_sockets import bind_pair
-from discoagent.transport import routing_id
+from discoagent.mesh.sockets import bind_pair
+from discoagent.mesh.transport import routing_id
 from discoagent.wire import encode, topic
 from tests.mesh.peers import DEADLINE, Peer, heartbeat, hello, peers, raw, run
 

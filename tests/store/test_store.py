@@ -10,8 +10,8 @@ import pytest
 
 from discoagent.core.entry import Entry, Kind
 from discoagent.store import Identity, KnownPeer, Store, StoredEntry, StoredEvent, StoredLife
-from discoagent.store_rows import EVENTS_KEPT, PEERS_KEPT
-from discoagent.store_schema import LIVES_KEPT
+from discoagent.store.rows import EVENTS_KEPT, PEERS_KEPT
+from discoagent.store.schema import LIVES_KEPT
 from tests.store.writer import US, Table, apply, batches, hand_over
 
 PATIENCE = 10.0

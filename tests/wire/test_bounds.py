@@ -32,7 +32,7 @@ from discoagent.core.messages import (
     Welcome,
 )
 from discoagent.wire import WireError, decode, encode
-from discoagent.wire_chains import LABEL_VALUE_BYTES_MAX, LIVE_DOTS_MAX, STEPS_PER_PART_MAX
+from discoagent.wire.chains import LABEL_VALUE_BYTES_MAX, LIVE_DOTS_MAX, STEPS_PER_PART_MAX
 from tests.wire.strategies import SENDER
 
 INTEGER_MAX = 2**63 - 1

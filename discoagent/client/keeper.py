@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from weakref import WeakValueDictionary
 
-from discoagent.bell import Bell
-from discoagent.connection import Connection, dial
+from discoagent.client.bell import Bell
+from discoagent.client.connection import Connection, dial
+from discoagent.client.held import Errand, Held, HeldKey, Holdings
 from discoagent.errors import DiscoError, TimeoutExpired
-from discoagent.held import Errand, Held, HeldKey, Holdings
 
 # Between looks for an agent that is away; the last one repeats.
 RETRY_SECONDS = (0.05, 0.1, 0.25)

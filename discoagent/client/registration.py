@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
-from discoagent import calls
-from discoagent.calls import Row
+from discoagent.client import calls
+from discoagent.client.calls import Row
+from discoagent.client.held import Held
+from discoagent.client.session import Call
 from discoagent.errors import DiscoError
-from discoagent.held import Held
 from discoagent.instance import Instance
-from discoagent.session import Call
 
 
 class Speaker(Protocol):

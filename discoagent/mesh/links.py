@@ -11,7 +11,7 @@ from collections.abc import Callable
 import zmq
 
 from discoagent.endpoints import Endpoint, is_literal, resolve
-from discoagent.mesh_sockets import (
+from discoagent.mesh.sockets import (
     DIAL_FAILED,
     FAREWELL_LINGER_MS,
     HANDSHAKE_FAILED,

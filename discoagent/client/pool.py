@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from discoagent.connection import Connection, dial
+from discoagent.client.connection import Connection, dial
+from discoagent.client.session import Call
 from discoagent.errors import DiscoError
-from discoagent.session import Call
 
 T = TypeVar("T")
 IDLE_MAX = 4

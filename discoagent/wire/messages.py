@@ -55,7 +55,7 @@ from discoagent.core.messages import (
     Want,
     Welcome,
 )
-from discoagent.wire_chains import (
+from discoagent.wire.chains import (
     DELTA_FIELDS,
     pack_delta,
     pack_part,
@@ -64,7 +64,7 @@ from discoagent.wire_chains import (
     read_part,
     read_wire,
 )
-from discoagent.wire_fields import Reader
+from discoagent.wire.fields import Reader
 
 
 class Number(IntEnum):

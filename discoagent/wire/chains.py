@@ -36,7 +36,7 @@ from discoagent.core.limits import (
     OWNER_BYTES_MAX,
 )
 from discoagent.core.messages import Absent, Delta, Page, Part, Removal
-from discoagent.wire_fields import Reader, WireError
+from discoagent.wire.fields import Reader, WireError
 
 LABEL_VALUE_BYTES_MAX = 1_024
 STEPS_PER_PART_MAX = 10 * CHUNK_ENTRIES_MAX  # senders stop at a chunk; to overshoot is no offence

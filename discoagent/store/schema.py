@@ -18,7 +18,7 @@ from zlib import crc32
 import msgpack
 
 from discoagent.core.entry import Entry
-from discoagent.store_rows import (
+from discoagent.store.rows import (
     EVENTS_KEPT,
     PEERS_KEPT,
     Batch,

@@ -28,8 +28,8 @@ import msgpack
 from discoagent.core.entry import ReplicaId
 from discoagent.core.limits import EXTENSION_BYTES_MAX, EXTENSIONS_MAX, MESSAGE_BYTES_MAX
 from discoagent.core.messages import Envelope, Heartbeat, Message
-from discoagent.wire_fields import INTEGER_MAX, Reader, WireError
-from discoagent.wire_messages import BY_NUMBER, BY_TYPE, Number
+from discoagent.wire.fields import INTEGER_MAX, Reader, WireError
+from discoagent.wire.messages import BY_NUMBER, BY_TYPE, Number
 
 __all__ = [
     "HEARTBEAT_BYTES",

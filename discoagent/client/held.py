@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
-from discoagent import calls
-from discoagent.calls import Row, Spec
+from discoagent.client import calls
+from discoagent.client.calls import Row, Spec
+from discoagent.client.session import Call
 from discoagent.errors import DiscoError, NoInstance
 from discoagent.instance import Body
-from discoagent.session import Call
 
 HeldKey = tuple[str, str]  # service, id
 RENEWALS_PER_TTL = 3

@@ -23,9 +23,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from discoagent import state_directory
 from discoagent.core.entry import Entry
-from discoagent.store_rows import (
+from discoagent.store import directory
+from discoagent.store.rows import (
     Batch,
     Identity,
     Key,
@@ -35,7 +35,7 @@ from discoagent.store_rows import (
     StoredEvent,
     StoredLife,
 )
-from discoagent.store_schema import BrokenStoreError, Database
+from discoagent.store.schema import BrokenStoreError, Database
 
 FILE_NAME = "agent.db"
 BROKEN_KEPT = 3
@@ -321,7 +321,7 @@ class Store:
 
     def _opened(self) -> tuple[Database, Read]:
         """Open the file, a new one if it is broken, and read it."""
-        state_directory.make(self._path.parent)
+        directory.make(self._path.parent)
         try:
             return self._open()
         except BrokenStoreError as error:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from discoagent import durations
+from discoagent.client.session import Call
 from discoagent.errors import InvalidRequest
 from discoagent.instance import USABLE_STATES, Body, Instance, Json, Member
-from discoagent.session import Call
 
 Row = Sequence[Any]
 """An instance as the local API tells it: [service, id, node, overlay, owner, body]."""

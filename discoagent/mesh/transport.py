@@ -17,8 +17,8 @@ import zmq
 from discoagent.core.entry import ReplicaId
 from discoagent.core.messages import Envelope, Heartbeat, Message
 from discoagent.endpoints import Endpoint, parse
-from discoagent.links import Link
-from discoagent.mesh_sockets import (
+from discoagent.mesh.links import Link
+from discoagent.mesh.sockets import (
     HANDSHAKE_FAILED,
     BindError,
     Drain,

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgpack
 
-from discoagent.calls import Row
+from discoagent.client.calls import Row
+from discoagent.client.session import nonsense
 from discoagent.instance import Event
-from discoagent.session import nonsense
 
 # A new life of the agent that lost its entries is told them by their clients: `settle_after` (3 s).
 SETTLE_SECONDS = 4.0

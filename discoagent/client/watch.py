@@ -9,16 +9,16 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from discoagent import calls
 from discoagent.api import WATCH_CREDIT, Status
-from discoagent.bell import Bell
-from discoagent.connection import Connection, dial
+from discoagent.client import calls
+from discoagent.client.bell import Bell
+from discoagent.client.connection import Connection, dial
+from discoagent.client.keeper import RETRY_SECONDS
+from discoagent.client.pool import forked
+from discoagent.client.session import Answer
+from discoagent.client.view import View
 from discoagent.errors import AgentUnavailable, DiscoError, TimeoutExpired
 from discoagent.instance import Event
-from discoagent.keeper import RETRY_SECONDS
-from discoagent.pool import forked
-from discoagent.session import Answer
-from discoagent.view import View
 
 ROOM_BATCHES = WATCH_CREDIT // 2  # consumed before the agent is told that there is room again
 

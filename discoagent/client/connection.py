@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import zmq
 
-from discoagent import calls, sockets
-from discoagent.calls import Greeting
+from discoagent import sockets
+from discoagent.client import calls
+from discoagent.client.calls import Greeting
+from discoagent.client.session import Answer, Call, Session
 from discoagent.errors import AgentUnavailable, DiscoError, TimeoutExpired
-from discoagent.session import Answer, Call, Session
 
 WINDOW = (
     512  # requests under way in a pipeline: enough to hide the round trip, too few to fill a queue

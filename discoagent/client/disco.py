@@ -18,22 +18,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from weakref import WeakSet
 
-from discoagent import calls
-from discoagent.calls import Greeting, Row, Spec, milliseconds, words
-from discoagent.connection import Connection, Outcome
+from discoagent.client import calls
+from discoagent.client.calls import Greeting, Row, Spec, milliseconds, words
+from discoagent.client.connection import Connection, Outcome
+from discoagent.client.pool import Pool
+from discoagent.client.session import Call
 from discoagent.errors import AgentUnavailable, DiscoError, NoInstance, TimeoutExpired
 from discoagent.instance import NO_META, Instance, Json, Member
-from discoagent.pool import Pool
-from discoagent.session import Call
 from discoagent.sockets import client_paths
 
 if TYPE_CHECKING:  # loaded when used: half of what would be loaded for `discoctl list`
-    from discoagent.held import Held
-    from discoagent.keeper import Keeper
-    from discoagent.registration import Registration
-    from discoagent.watch import Watch
+    from discoagent.client.held import Held
+    from discoagent.client.keeper import Keeper
+    from discoagent.client.registration import Registration
+    from discoagent.client.watch import Watch
 
-__all__ = ["Disco", "Greeting", "Registration", "Spec", "Watch"]
+__all__ = ["Disco", "Greeting", "Spec"]
 
 READY_CHUNK_SECONDS = 1.0
 WAIT_SHARE = 0.9  # of the timeout for a query to wait until the agent is ready
@@ -186,7 +186,7 @@ class Disco:
         watch goes on by itself. Raises AgentUnavailable, TimeoutExpired if the agent cannot be
         asked now.
         """
-        from discoagent.watch import Watch
+        from discoagent.client.watch import Watch
 
         self._pool.check()
         watch = Watch(
@@ -293,7 +293,7 @@ class Disco:
     @property
     def _keeper(self) -> "Keeper":
         """Return what holds the registrations; made with the first one."""
-        from discoagent.keeper import Keeper
+        from discoagent.client.keeper import Keeper
 
         with self._lock:
             if self._kept is None:
@@ -344,9 +344,9 @@ class Disco:
         return None
 
     def _register(self, specs: Iterable[Spec], *, hold: bool) -> Registered:
-        from discoagent.held import Held
-        from discoagent.keeper import succeed
-        from discoagent.registration import Registration
+        from discoagent.client.held import Held
+        from discoagent.client.keeper import succeed
+        from discoagent.client.registration import Registration
 
         specs = list(specs)
         results: Registered = []
@@ -377,15 +377,6 @@ class Disco:
 
     def _wait_ms(self) -> int:
         return int(self.timeout * WAIT_SHARE * 1000)
-
-
-def __getattr__(name: str) -> object:
-    """Load the types of what this hands out when they are asked for by name (PEP 562)."""
-    if name not in ("Registration", "Watch"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"discoagent.{name.lower()}"), name)
 
 
 def _call(spec: Spec) -> Call[Row] | DiscoError:

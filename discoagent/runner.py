@@ -1,0 +1,93 @@
+"""Runs what the replica asks for: the one place where an effect meets the world."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import assert_never
+
+from discoagent.core.effects import (
+    Answer,
+    Broadcast,
+    Connect,
+    Dial,
+    Disconnect,
+    Effect,
+    Emit,
+    Event,
+    Greeted,
+    Namesake,
+    Outranked,
+    Redial,
+    Refused,
+    SeenBy,
+    Send,
+    StateChanged,
+)
+from discoagent.errors import Conflict
+from discoagent.local.effect_log import EffectLog
+from discoagent.local.finding import Finding
+from discoagent.mesh.transport import Transport
+
+
+class Runner:
+    """Runs one life's effects, each logged once. `peers_moved`: a member's state has changed."""
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        finding: Finding,
+        log: EffectLog,
+        publish: Callable[[Event], None],
+        dial: Callable[[str], None],
+        ended: "asyncio.Future[int | None]",
+    ) -> None:
+        """`publish` tells of an event, `dial` probes a port; `ended` is set at the life's end."""
+        self._transport = transport
+        self._finding = finding
+        self._log = log
+        self._publish = publish
+        self._dial = dial
+        self._ended = ended
+        self.peers_moved = False  # whoever looks sets it back
+
+    def run(self, effects: Iterable[Effect]) -> None:
+        """Run these, in their order."""
+        for effect in effects:
+            if type(effect) is Emit:
+                self._publish(effect.event)
+            else:
+                self._log.log(effect)
+                self._run_one(effect)
+
+    def _run_one(self, effect: Effect) -> None:  # noqa: C901, PLR0912 - one case an effect
+        match effect:
+            case Send():
+                self._transport.send(effect.endpoints, effect.message)
+            case Answer():
+                self._transport.answer(effect.to, effect.message)
+            case Broadcast():
+                self._transport.broadcast(effect.message)
+            case Connect():
+                self._transport.connect(effect.endpoint)
+            case Dial():
+                self._dial(effect.endpoint)
+            case Redial():
+                self._transport.redial(effect.endpoint)
+            case Disconnect():
+                self._transport.disconnect(effect.endpoint)
+            case Greeted():
+                self._finding.greeted(effect)
+            case Refused():
+                self._finding.refused(effect)
+            case Namesake():
+                if not self._ended.done():
+                    self._ended.set_exception(Conflict(effect.text, field="node"))
+            case Outranked():
+                if not self._ended.done():
+                    self._ended.set_result(effect.incarnation)
+            case StateChanged():
+                self.peers_moved = True
+            case Emit() | SeenBy():
+                pass
+            case _:
+                assert_never(effect)
