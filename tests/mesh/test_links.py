@@ -157,8 +157,8 @@ def test_a_name_s_addresses_are_tried_in_turn(monkeypatch: pytest.MonkeyPatch) -
                 async def found(_: Endpoint) -> list[Endpoint]:
                     return [Endpoint(host, port) for host in ("127.0.0.2", "127.0.0.1")]
 
-                monkeypatch.setattr("discoagent.links.resolve", found)
-                monkeypatch.setattr("discoagent.links.LOOKUP_INTERVAL", 0.1)
+                monkeypatch.setattr("discoagent.mesh.links.resolve", found)
+                monkeypatch.setattr("discoagent.mesh.links.LOOKUP_INTERVAL", 0.1)
                 name = f"two.invalid:{port}"
                 a.transport.connect(name)
                 a.transport.send([name], hello(1))
@@ -265,13 +265,13 @@ def test_port_0_is_tried_until_there_is_a_pair(monkeypatch: pytest.MonkeyPatch) 
     async def story() -> None:
         with peers(Peer("a")) as (a,):
             limit = a.transport.bound.port
-            monkeypatch.setattr("discoagent.mesh_sockets.PORT_MAX", max(limit, 40_000))
-            monkeypatch.setattr("discoagent.mesh_sockets.PAIR_ATTEMPTS", 1_000)
+            monkeypatch.setattr("discoagent.mesh.sockets.PORT_MAX", max(limit, 40_000))
+            monkeypatch.setattr("discoagent.mesh.sockets.PAIR_ATTEMPTS", 1_000)
             with peers(Peer("b")) as (b,):
                 assert b.transport.bound.port <= max(limit, 40_000)
                 await a.until_linked(b)
-            monkeypatch.setattr("discoagent.mesh_sockets.PORT_MAX", 0)
-            monkeypatch.setattr("discoagent.mesh_sockets.PAIR_ATTEMPTS", 3)
+            monkeypatch.setattr("discoagent.mesh.sockets.PORT_MAX", 0)
+            monkeypatch.setattr("discoagent.mesh.sockets.PAIR_ATTEMPTS", 3)
             with pytest.raises(BindError, match="no two free ports in a row in 3 attempts"):
                 Peer("c")
 
