@@ -1,0 +1,151 @@
+"""What a client asks its agent: queries, watches and the mesh."""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from discoagent.client import calls
+from discoagent.client.base import Base
+from discoagent.client.calls import Greeting, words
+from discoagent.errors import NoInstance
+from discoagent.instance import Instance, Json, Member
+
+if TYPE_CHECKING:  # loaded when used: half of what would be loaded for `discoctl list`
+    from discoagent.client.watch import Watch
+
+READY_CHUNK_SECONDS = 1.0
+WAIT_SHARE = 0.9  # of the timeout for a query to wait until the agent is ready
+STATES_BY_WORTH = ("passing", "warning")
+
+# `Asking.list` hides the type's name from the annotations below it.
+Instances = list[Instance]
+Members = list[Member]
+Jsons = list[Json]
+
+
+class Asking(Base):
+    """All that changes no registration. Every method may raise what `disco.py` names."""
+
+    @property
+    def partial(self) -> bool:
+        """Was the last answer to this thread partial: was the agent not ready yet?"""
+        return self._pool.partial
+
+    def hello(self) -> Greeting:
+        """Return who the agent is: node, incarnation, cluster, version, api, wire, pid."""
+        return self._pool.ask(calls.hello())
+
+    def list(
+        self,
+        *services: str,
+        tag: str | Iterable[str] | None = None,
+        node: str | None = None,
+        all: bool = False,  # noqa: A002 - the contract's word
+    ) -> Instances:
+        """Return the usable instances (`all`: every visible one), sorted by service, id, node.
+
+        `services`: none named means of all. `tag`: with all of these tags.
+        """
+        return self._pool.ask(
+            calls.list_instances(
+                services,
+                tags=words(tag, "tag"),
+                node=node,
+                usable=not all,
+                wait_ms=self._wait_ms(),
+            )
+        )
+
+    def get(self, id: str) -> Instance:  # noqa: A002 - the contract's word
+        """Return one instance by `SERVICE/INSTANCE@NODE`, or a part of it that fits exactly one.
+
+        Raises NoInstance; InvalidRequest if it fits several.
+        """
+        return self._pool.ask(calls.get(id, wait_ms=self._wait_ms()))
+
+    def resolve(self, service: str, *, tag: str | Iterable[str] | None = None) -> Instance:
+        """Return a usable instance that has a port: any one, of the best state there is.
+
+        Raises NoInstance if there is none.
+        """
+        usable = [found for found in self.list(service, tag=tag) if found.port is not None]
+        if not usable:
+            raise NoInstance(f"{service}: no usable instance with a port")
+        best = min(_rank(found) for found in usable)
+        import random
+
+        return random.choice([it for it in usable if _rank(it) == best])  # noqa: S311 - no secret
+
+    def services(self) -> Jsons:
+        """Return `{"service", "total", "usable", "states"}` of each service, sorted."""
+        return self._pool.ask(calls.services(wait_ms=self._wait_ms()))
+
+    def members(self) -> Members:
+        """Return the nodes, sorted, this one included."""
+        return self._pool.ask(calls.members(wait_ms=self._wait_ms()))
+
+    def status(self, ready: float | None = None) -> Json:
+        """Return the agent's status; `ready`: once it is ready, at most after so many seconds.
+
+        Whether it is ready then, `["ready"]` says. `math.inf` waits as long as it takes.
+        """
+        end = time.monotonic() + (ready or 0)
+        while True:
+            left = max(end - time.monotonic(), 0)
+            chunk = min(left, READY_CHUNK_SECONDS)
+            found = self._pool.ask(
+                calls.status(ready_ms=math.ceil(chunk * 1000)), chunk + self.timeout
+            )
+            if found.get("ready") or left <= chunk:
+                return found
+
+    def ping(self) -> Json:
+        """Return `{"node", "ms"}`: who answered, and how long it took."""
+        start = time.monotonic()
+        node = self._pool.ask(calls.ping())
+        return {"node": node, "ms": round((time.monotonic() - start) * 1000, 3)}
+
+    def watch(
+        self,
+        *services: str,
+        timeout: float | None = None,
+        on_link: Callable[[bool], None] | None = None,
+    ) -> "Watch":
+        """Return events as they happen, of some services or all: the present, `synced`, changes.
+
+        `timeout`: after so many seconds in all, TimeoutExpired is raised. `on_link`: called in the
+        thread that iterates, with False when the agent went away and True when it is back; the
+        watch goes on by itself. Raises AgentUnavailable, TimeoutExpired if the agent cannot be
+        asked now.
+        """
+        from discoagent.client.watch import Watch
+
+        self._pool.check()
+        watch = Watch(
+            self._pool.path,
+            services,
+            answer_timeout=self.timeout,
+            timeout=timeout,
+            on_link=on_link,
+        )
+        self._watches.add(watch)
+        return watch
+
+    # -- the mesh ----------------------------------------------------------------------------------
+
+    def join(self, addresses: Iterable[str]) -> Jsons:
+        """Let the agent greet other agents; return `{"address", "ok", "error", "code"}` of each."""
+        return self._pool.ask(calls.join(words(addresses, "addresses"), wait_ms=self._wait_ms()))
+
+    def leave(self) -> None:
+        """Let this node leave the cluster, with all its instances, and its agent end."""
+        self._pool.ask(calls.leave())
+
+    def _wait_ms(self) -> int:
+        return int(self.timeout * WAIT_SHARE * 1000)
+
+
+def _rank(instance: Instance) -> int:
+    state = instance.state
+    return STATES_BY_WORTH.index(state) if state in STATES_BY_WORTH else len(STATES_BY_WORTH)

@@ -1,0 +1,26 @@
+"""What all parts of a `Disco` share."""
+
+import threading
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+from discoagent.client.calls import milliseconds
+from discoagent.client.pool import Pool
+from discoagent.sockets import client_paths
+
+if TYPE_CHECKING:  # loaded when used: half of what would be loaded for `discoctl list`
+    from discoagent.client.keeper import Keeper
+    from discoagent.client.watch import Watch
+
+
+class Base:
+    """The connections, the watches, and what holds the registrations."""
+
+    def __init__(self, socket: str | None = None, *, timeout: str | float = 2.0) -> None:
+        path = client_paths(socket)[0] if socket else None
+        self.timeout = milliseconds(timeout, "timeout") / 1000
+        self._pool = Pool(path, self.timeout)
+        self._kept: Keeper | None = None
+        self._over = False
+        self._lock = threading.Lock()
+        self._watches: WeakSet[Watch] = WeakSet()

@@ -1,0 +1,196 @@
+"""How a client registers, and what its handles say for it."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace as replaced
+from typing import TYPE_CHECKING
+
+from discoagent.client import calls
+from discoagent.client.base import Base
+from discoagent.client.calls import Row, Spec, words
+from discoagent.client.connection import Connection, Outcome
+from discoagent.client.session import Call
+from discoagent.errors import AgentUnavailable, DiscoError, NoInstance, TimeoutExpired
+from discoagent.instance import NO_META, Instance
+
+if TYPE_CHECKING:  # loaded when used
+    from discoagent.client.held import Held
+    from discoagent.client.keeper import Keeper
+    from discoagent.client.registration import Registration
+
+Registered = list["Registration | DiscoError"]
+
+
+class Registering(Base):
+    """All that changes registrations of this node."""
+
+    def register(
+        self,
+        name: str,
+        *,
+        port: int | None = None,
+        address: str | None = None,
+        id: str | None = None,  # noqa: A002 - the contract's word
+        tags: Iterable[str] = (),
+        meta: Mapping[str, str] = NO_META,
+        pid: int | None = None,
+        ttl: str | float | None = None,
+        static: bool = False,
+        replace: bool = False,
+        wrapper: int | None = None,
+        hold: bool = True,
+    ) -> "Registration":
+        """Register an instance of the service `name`, which lives as long as this process.
+
+        `pid`: as long as that process. `ttl`: a lease ("10s"), renewed in the background. `static`:
+        until it is deregistered. `replace`: take the id from another owner of the same user.
+        `wrapper`: this process's own pid, if it will tell how `pid` ended.
+
+        `hold`: say it again when the agent was restarted, renew its lease, and deregister it with
+        `close` of this client (but for `static` and the `pid` of another). False: all that is left
+        to the caller.
+
+        Raises Conflict if somebody else who lives has the id; Refused; InvalidRequest, which names
+        the field.
+        """
+        spec = Spec(
+            name, port, address, id, words(tags, "tags"), meta, pid, ttl, static, replace, wrapper
+        )
+        (registered,) = self._register([spec], hold=hold)
+        if isinstance(registered, DiscoError):
+            raise registered
+        return registered
+
+    def register_many(self, specs: Iterable[Spec], *, hold: bool = True) -> Registered:
+        """Register many at once, with a window of requests under way; results come in their order.
+
+        In place of each that was refused stands its error. If the agent goes away or falls silent,
+        that error stands for all that it did not answer; it is raised if that is the first one.
+        """
+        return self._register(specs, hold=hold)
+
+    def update(
+        self,
+        id: str,  # noqa: A002 - the contract's word
+        *,
+        port: int | None = None,
+        address: str | None = None,
+        tag: str | Iterable[str] = (),
+        untag: str | Iterable[str] = (),
+        set: Mapping[str, str] | None = None,  # noqa: A002 - the contract's word
+        unset: str | Iterable[str] = (),
+    ) -> Instance:
+        """Change what is named of an instance of this node; return it as it is then."""
+        row = self._pool.ask(
+            calls.update(id, port=port, address=address, tag=tag, untag=untag, set=set, unset=unset)
+        )
+        self._note(row)
+        return Instance.from_row(row)
+
+    def renew(self, id: str) -> Instance:  # noqa: A002 - the contract's word
+        """Give a lease of this node its whole time anew."""
+        return Instance.from_row(self._pool.ask(calls.renew(id)))
+
+    def deregister(self, id: str, cause: str | None = None) -> Instance:  # noqa: A002
+        """End an instance of this node; return it as it was. Raises NoInstance, Refused.
+
+        `cause`: `exit:CODE` or `exit:SIGNAL`, from the wrapper of its process alone.
+        """
+        row = self._pool.ask(calls.deregister(id, cause=cause))
+        if self._kept is not None and (held := self._kept.find((row[0], row[1]))) is not None:
+            self._kept.drop(held)
+        return Instance.from_row(row)
+
+    # -- for handles -------------------------------------------------------------------------------
+
+    @property
+    def _keeper(self) -> "Keeper":
+        """Return what holds the registrations; made with the first one."""
+        from discoagent.client.keeper import Keeper
+
+        with self._lock:
+            if self._kept is None:
+                self._kept = Keeper(self._pool.path, self.timeout)
+                if self._over:
+                    self._kept.close()
+            return self._kept
+
+    def change(self, held: "Held", call: Call[Row]) -> None:
+        """Say `update` or `renew` for a registration; used by `Registration`."""
+        self._pool.check()
+        if held.ended is not None:
+            raise held.ended
+        if held.closing:
+            raise NoInstance(f"{held.name} was closed")
+        with self._keeper.speaking_for(held, self.timeout), self._pool.connection() as connection:
+            asked = time.monotonic()
+            outcome = self._told(connection, held) or connection.ask(call, self.timeout)
+        held.row = outcome.result()
+        if call.operation == "renew":
+            held.renewed = asked
+        elif address := call.arguments.get("address"):
+            held.spec = replaced(held.spec, address=address)
+
+    def end(self, held: "Held") -> None:
+        """Deregister a registration; used by `Registration`."""
+        if held.over or held.closing or self._pool.closed or not self._pool.ours:
+            return
+        with self._keeper.speaking_for(held, self.timeout):
+            try:
+                self._pool.ask(calls.deregister(held.name))
+            except NoInstance:
+                pass
+            except (AgentUnavailable, TimeoutExpired):
+                if self._keeper.close_later(held):
+                    return
+                raise
+            self._keeper.drop(held)
+
+    def _told(self, connection: Connection, held: "Held") -> Outcome | None:
+        """Tell an agent that was just restarted of a registration; return its failure, if any."""
+        incarnation = connection.greeting(self.timeout).incarnation
+        if held.said_to != incarnation:
+            outcome = connection.ask(held.again(), self.timeout)
+            if outcome.error is not None:
+                return outcome
+            held.row, held.said_to = outcome.value, incarnation
+        return None
+
+    def _register(self, specs: Iterable[Spec], *, hold: bool) -> Registered:
+        from discoagent.client.held import Held
+        from discoagent.client.keeper import succeed
+        from discoagent.client.registration import Registration
+
+        specs = list(specs)
+        results: Registered = []
+        made: list[Held] = []
+        with self._pool.connection() as connection:
+            asked = time.monotonic()
+            said_to = connection.greeting(self.timeout).incarnation
+            outcomes = connection.exchange(map(_call, specs), self.timeout)
+            for spec, outcome in zip(specs, outcomes, strict=True):
+                if outcome.error is not None:
+                    results.append(outcome.error)
+                else:
+                    made.append(Held(spec, outcome.value, said_to, asked))
+                    results.append(Registration(self, made[-1]))
+            if hold and made:
+                self._keeper.hold(connection.path, made)
+            else:
+                for held in made:
+                    succeed(connection.path, held)
+        if results and results[0] is connection.broken:
+            raise results[0]
+        return results
+
+    def _note(self, row: Row) -> None:
+        """Keep a change that was asked for by id, to say it again with the registration."""
+        if self._kept is not None and (held := self._kept.find((row[0], row[1]))) is not None:
+            held.row = row
+
+
+def _call(spec: Spec) -> Call[Row] | DiscoError:
+    try:
+        return calls.register(spec)
+    except DiscoError as error:
+        return error
