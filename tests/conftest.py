@@ -15,8 +15,18 @@ settings.register_profile(
 )
 settings.register_profile("ci", settings.get_profile("dev"), max_examples=300, derandomize=True)
 settings.register_profile("soak", settings.get_profile("dev"), max_examples=10_000, print_blob=True)
+WORKERS_MAX = 4  # processes that share the tests
+
 _DEFAULT_PROFILE = "ci" if os.environ.get("CI") else "dev"
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", _DEFAULT_PROFILE))
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Say how many processes share the tests (`-n auto`): none where timing is what is tested."""
+    wanted = str(config.option.markexpr)
+    alone = "lab" in wanted.replace("not lab", "") or "soak" in wanted.replace("not soak", "")
+    one = any("::" in argument for argument in config.args)
+    return 0 if alone or one else min(os.cpu_count() or 1, WORKERS_MAX)
 
 
 def _children() -> set[int]:
