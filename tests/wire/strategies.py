@@ -1,4 +1,4 @@
-"""What can be on the wire: strategies for every message, specimens, and ways to spoil them.
+"""What can be on the wire: strategies for every message, and ways to spoil a frame.
 
 `mutate` changes one field of a valid frame and leaves the rest as it was, `scramble` changes bytes
 without any idea of what they mean. Both draw from a `random.Random`: a seed tells a frame again.
@@ -40,7 +40,7 @@ from discoagent.core.messages import (
     Want,
     Welcome,
 )
-from discoagent.wire import HEARTBEAT_BYTES, encode
+from discoagent.wire import HEARTBEAT_BYTES
 
 INTEGER_MAX = 2**63 - 1
 
@@ -171,57 +171,6 @@ BY_KIND: Mapping[type[Message], st.SearchStrategy[Message]] = {
     ),
 }
 messages = st.one_of(*BY_KIND.values())
-
-# ---- specimens
-
-SENDER = ReplicaId("node-a", 1_700_000_000_000_000)
-_PEER = ReplicaId("node-b", 1_700_000_000_000_001)
-_CAUSE = Cause("registered", b"\x94\xcd\x03\xe8\xcd\x30\x39\xa3/sh\xc0", 1_700_000_000_000)
-_OWNER = b"12345678\x95\xcd\x03\xe8\x2a\x07\xc0\xc0"
-_RECORD = MemberRecord(
-    "10.0.0.5:7800", "0.1.0", (1, 1), ("sync",), {"zone": "a"}, settled=True, boot="b-1"
-)
-_SERVICE = Entry(Kind.SERVICE, "web", "web-1", _OWNER, b"\x90" * 60)
-_PRESENCE = Entry(Kind.PRESENCE, "room:1", "älice", _OWNER, b"\x90" * 20)
-_FORGOTTEN = Entry(Kind.FORGOTTEN, "", "", b"", ReplicaId("gone", 7))
-_MEMBER = Entry(Kind.MEMBER, "", "", b"", _RECORD)
-_DELTA = Delta(
-    SENDER,
-    4,
-    9,
-    {5: (_SERVICE, _CAUSE), 6: (_PRESENCE, None), 8: (_FORGOTTEN, _CAUSE), 9: (_MEMBER, _CAUSE)},
-    {2: Removal(_CAUSE, 7), 3: Removal(Cause("exit:SIGKILL", b"", 5), 0)},
-)
-_PAGE = Page(_PEER, 3, 20, {4: _SERVICE, 11: _PRESENCE, 20: _MEMBER}, ((1, 2), (4, 1), (11, 10)))
-_MEMBERS = (
-    Acquaintance(_PEER, "10.0.0.6:7800", 20, Standing.ALIVE, 350, 17),
-    Acquaintance(ReplicaId("node-c", 5), "[fe80::1]:7800", 2, Standing.RESTARTING, 4_000, 9, 120),
-)
-
-SPECIMENS: tuple[Message, ...] = (
-    Heartbeat(2**64 - 1, SENDER.incarnation, 17, 9, 1, 2, 3, 0),
-    DeltaMessage((_DELTA,)),
-    Seen(4, ((_PEER, 7),), 1_000),
-    SeenReply(4, ((_PEER, 6),)),
-    Farewell(Parting.LEAVE, _DELTA),
-    Farewell(Parting.RESTART),
-    Hello(1, "prod", "10.0.0.5:7800", (1, 1), ("sync",), 9),
-    Welcome(1, "prod", "10.0.0.6:7800", (1, 2), (), 20, _MEMBERS),
-    Refusal(1, RefusalKind.CLUSTER, "prod", "this is cluster prod"),
-    Digest(2, ((SENDER, 9), (_PEER, 20))),
-    DigestReply(2, _MEMBERS),
-    Probe(3, ("node-b", "node-c")),
-    ProbeReply(3, _MEMBERS),
-    SyncRequest(3, (Want(_PEER, 4, 11, 20), Want(SENDER, 0))),
-    SyncChunk(3, False, (_PAGE, _DELTA, Absent(ReplicaId("node-c", 5)))),
-)
-"""A full message of each kind, every optional part of it there."""
-
-
-def specimen_frames() -> list[bytes]:
-    """Return every specimen as a frame with an extension, as `SENDER` would send it."""
-    return [encode(message, SENDER, {7: b"later"}) for message in SPECIMENS]
-
 
 # ---- spoiling
 

@@ -33,7 +33,7 @@ from discoagent.core.messages import (
 )
 from discoagent.wire import WireError, decode, encode
 from discoagent.wire.chains import LABEL_VALUE_BYTES_MAX, LIVE_DOTS_MAX, STEPS_PER_PART_MAX
-from tests.wire.strategies import SENDER
+from tests.wire.specimens import SENDER
 
 INTEGER_MAX = 2**63 - 1
 HELLO = Hello(1, "prod", "10.0.0.5:7800", (1, 1))

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discoagent.wire import WireError, decode
-from tests.wire.strategies import SPECIMENS, mutate, scramble, specimen_frames
+from tests.wire.specimens import SPECIMENS, specimen_frames
+from tests.wire.strategies import mutate, scramble
 
 FRAMES = 20_000
 

@@ -25,7 +25,7 @@ from tests.wire.nonsense import (
     page,
     record,
 )
-from tests.wire.strategies import SENDER, SPECIMENS, specimen_frames
+from tests.wire.specimens import SENDER, SPECIMENS, specimen_frames
 
 
 @pytest.mark.parametrize("case", NONSENSE)

@@ -18,10 +18,9 @@ from discoagent.core.messages import (
     SyncChunk,
 )
 from discoagent.wire import HEARTBEAT_BYTES, TOPIC_BYTES, decode, encode, topic
+from tests.wire.specimens import SENDER, SPECIMENS
 from tests.wire.strategies import (
     BY_KIND,
-    SENDER,
-    SPECIMENS,
     extension_maps,
     messages,
     senders,
