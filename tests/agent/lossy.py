@@ -13,27 +13,26 @@ from discoagent.core.messages import DeltaMessage, Heartbeat, Message
 from discoagent.daemon import main
 from discoagent.mesh.transport import Transport
 
-losing = False
-
 
 class LossyTransport(Transport):
     """Loses deltas and heartbeats while `losing`."""
 
+    losing = False
+
     def send(self, endpoints: Iterable[str], message: Message) -> None:
         """Queue a message, but for a delta that is to be lost."""
-        if not (losing and isinstance(message, DeltaMessage)):
+        if not (self.losing and isinstance(message, DeltaMessage)):
             super().send(endpoints, message)
 
     def broadcast(self, heartbeat: Heartbeat) -> None:
         """Publish a heartbeat, unless it is to be lost."""
-        if not losing:
+        if not self.losing:
             super().broadcast(heartbeat)
 
 
 def _lose(number: int, _: object) -> None:
-    global losing
-    losing = number == signal.SIGUSR1
-    print("losing" if losing else "sound again", file=sys.stderr, flush=True)
+    LossyTransport.losing = number == signal.SIGUSR1
+    print("losing" if LossyTransport.losing else "sound again", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
