@@ -10,7 +10,7 @@ from tests.house.project import PACKAGE, ROOT, imports, module_name, python_file
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("clock", "core", "durations", "errors"),
     ("endpoints", "instance", "rules", "sockets", "store", "wire"),
-    ("api", "mesh", "settings"),
+    ("api", "filters", "mesh", "settings"),
     ("client", "config", "ipc", "local", "logs", "sim"),
     ("runner",),
     ("life",),
@@ -24,6 +24,7 @@ CLI_KNOWS = {
     "client",
     "durations",
     "errors",
+    "filters",
     "instance",
     "rules",
     "sockets",
