@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from typing import Any
 
-from discoagent import __version__
+from discoagent import __version__, shapes
 from discoagent.clock import Clock
 from discoagent.config import Config
 from discoagent.core.effects import Effect, Emit, Event
@@ -162,6 +162,7 @@ class Life:
             on_envelope=self._receive,
             on_link=self._on_link,
             on_nonsense=self._effect_log.nonsense,
+            check=shapes.check,
         )
 
     def _new_replica(self, host: str) -> Replica:

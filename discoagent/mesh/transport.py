@@ -51,6 +51,7 @@ class Transport:
       frames       more than the one frame of a message
       misplaced    a kind that this socket does not carry
       identity     the sender is not whom the connection names
+      entry        `check` did not like what it holds
     of a message to send
       full         dropped, for the peer does not keep up
       unreachable  the asker is gone
@@ -73,11 +74,13 @@ class Transport:
         on_envelope: Callable[[Envelope], None],
         on_link: Callable[[str, bool], None] = _ignore,
         on_nonsense: Callable[[str, str, WireError], None] = _ignore,
+        check: Callable[[Envelope], None] = _ignore,
     ) -> None:
         """Bind; nothing is read before `start`. Raises ValueError (`bind`) or BindError (a port).
 
         `on_envelope` gets every message; `on_link` an endpoint and whether it is connected now;
-        `on_nonsense` the socket, the peer and the reason of each frame that was refused.
+        `on_nonsense` the socket, the peer and the reason of each frame that was refused. `check`
+        may refuse a message for what only users can tell, by raising WireError.
         """
         self.on_envelope = on_envelope
         self.counters: Counter[tuple[str, str]] = Counter()
@@ -86,6 +89,7 @@ class Transport:
         self._topic = topic(cluster)
         self._on_link = on_link
         self._on_nonsense = on_nonsense
+        self._check = check
         self._links: dict[str, Link] = {}
         self._readers: list[Drain | Monitor] = []
         wanted = parse(bind, field="bind", any_port=True)
@@ -243,6 +247,7 @@ class Transport:
             _refuse_more(frame, socket)
             envelope = decode(frame.buffer[skip:])
             _check_place(envelope, role, name)
+            self._check(envelope)
         except WireError as error:
             self._refuse(role, peer or _address(frame), error)
         else:

@@ -8,10 +8,10 @@ from tests.house.project import PACKAGE, ROOT, imports, module_name, python_file
 
 # From the bottom up. A module imports from its own package, and from the layers below.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("clock", "core", "durations", "errors"),
+    ("clock", "core", "durations", "errors", "journal"),
     ("endpoints", "instance", "rules", "sockets", "store", "wire"),
-    ("api", "filters", "mesh", "settings"),
-    ("client", "config", "ipc", "local", "logs", "sim"),
+    ("api", "filters", "logs", "mesh", "settings", "shapes"),
+    ("client", "config", "ipc", "local", "sim"),
     ("runner",),
     ("life",),
     ("agent",),
