@@ -37,7 +37,8 @@ that still fits several is refused with code 2.
 
     hello
         -> {"node", "incarnation", "cluster", "version", "api", "wire", "pid"}
-    list        services ([]: all), tags ([]: any), node (nil), usable (false), wait_ms
+    list        services ([]: all), tags ([]: any), node (nil), usable (false),
+                filter (nil: any; an expression of `filters.py`), wait_ms
         -> MORE: [row...], at most LIST_PAGE_ROWS each; DONE: {"partial"}
     get         id, wait_ms
         -> {"row", "partial"}

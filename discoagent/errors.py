@@ -38,6 +38,15 @@ class InvalidRequest(DiscoError):
     default_kind = "invalid"
 
 
+class FilterError(InvalidRequest):
+    """An expression that is no filter; `column` is where it goes wrong, from 1."""
+
+    def __init__(self, message: str, expression: str, column: int) -> None:
+        super().__init__(f"filter: column {column}: {message}", field="filter")
+        self.expression = expression
+        self.column = column
+
+
 class AgentUnavailable(DiscoError):
     """Nobody listens on the socket; the message names every path that was tried."""
 

@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from discoagent.errors import InvalidRequest, shorten
+from discoagent.errors import FilterError, InvalidRequest, shorten
 from discoagent.instance import Instance
 
 LENGTH_MAX = 4_096  # characters
@@ -66,15 +66,6 @@ _TOKEN = re.compile(
 _is_number = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?").fullmatch
 _INSTEAD = {"=": "==", "&": "and", "|": "or", "!": "not"}  # of other languages
 _WORDS = {"and", "or", "not", "in", "null"}
-
-
-class FilterError(InvalidRequest):
-    """An expression that is no filter. `column` is where it goes wrong, from 1."""
-
-    def __init__(self, message: str, expression: str, column: int) -> None:
-        super().__init__(f"filter: column {column}: {message}", field="filter")
-        self.expression = expression
-        self.column = column
 
 
 class Filter(NamedTuple):

@@ -195,11 +195,18 @@ def usage_error(error: click.ClickException) -> InvalidRequest:
     message = error.format_message().rstrip(".")
     if isinstance(error, click.NoSuchOption):
         field = error.option_name.lstrip("-")
-        known = [o for p in error.ctx.command.params for o in p.opts] if error.ctx else []
-        message = f"no such option: {error.option_name}{nearest(error.option_name, known)}"
+        message = f"no such option: {error.option_name}{_nearest_option(error)}"
     ctx = getattr(error, "ctx", None)
     where = f" (see {ctx.command_path} --help)" if ctx else ""
     return InvalidRequest(f"{message[:1].lower()}{message[1:]}{where}", kind="usage", field=field)
+
+
+def _nearest_option(error: click.NoSuchOption) -> str:
+    """Return what long option was probably meant; one letter tells nothing."""
+    if error.ctx is None or not error.option_name.startswith("--"):
+        return ""
+    known = [name for param in error.ctx.command.params for name in param.opts]
+    return nearest(error.option_name, known)
 
 
 def nearest(word: str, known: Sequence[str] | dict[str, str]) -> str:

@@ -135,6 +135,14 @@ PAIR = Pair()
 PORT = click.IntRange(1, 65535)
 
 
+filter_option = click.option(
+    "-f",
+    "--filter",
+    metavar="EXPR",
+    help='Only what fits, such as: "v2" in tags and meta.zone != "a" and port > 8000.',
+)
+
+
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """Write a global option into the session, if it was given here."""
     if value is not None and value is not False:

@@ -15,7 +15,7 @@ import click
 
 from discoagent.cli import views
 from discoagent.cli.views import COLOURS, DOT, View
-from discoagent.errors import DiscoError
+from discoagent.errors import DiscoError, FilterError
 from discoagent.instance import Event, Instance, Json
 
 T = TypeVar("T")
@@ -24,6 +24,7 @@ NAMED = (*COMMON, "name")
 INSTANCE = (*NAMED, "env")
 RESOLVE = ("host:port", "url", *INSTANCE)
 EVERY = RESOLVE
+POINTED_BEFORE, POINTED_CELLS = 40, 76  # how much of a long text stands around a wrong column
 
 
 class Printer:
@@ -199,11 +200,15 @@ def wants_colour(out: TextIO) -> bool:
 def talk(text: str, *, quiet: bool = False) -> None:
     """Write one line to stderr; a stderr that is closed is nobody's loss."""
     if not quiet:
-        try:
-            sys.stderr.write(f"discoctl: {text}\n")
-            sys.stderr.flush()
-        except OSError:
-            pass
+        _write_error(f"discoctl: {text}")
+
+
+def _write_error(text: str) -> None:
+    try:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+    except OSError:
+        pass
 
 
 def complain(error: DiscoError, *, chosen: str | None, quiet: bool) -> None:
@@ -212,6 +217,8 @@ def complain(error: DiscoError, *, chosen: str | None, quiet: bool) -> None:
         return
     if chosen not in ("json", "jsonl"):
         talk(" ".join(views.plain(line) for line in error.message.splitlines()))
+        if isinstance(error, FilterError):
+            _write_error("\n".join(pointed(error.expression, error.column)))
         return
     value = {
         "code": error.code,
@@ -219,8 +226,14 @@ def complain(error: DiscoError, *, chosen: str | None, quiet: bool) -> None:
         "message": error.message,
         "field": error.field,
     }
-    try:
-        sys.stderr.write(dump({"error": value}) + "\n")
-        sys.stderr.flush()
-    except OSError:
-        pass
+    _write_error(dump({"error": value}))
+
+
+def pointed(text: str, column: int) -> tuple[str, str]:
+    """Return what is written around a column, on one line, and a line that points at it."""
+    start = max(column - 1 - POINTED_BEFORE, 0)
+    before, rest = (
+        "".join(c if c.isprintable() else " " for c in part)
+        for part in (text[start : column - 1], text[column - 1 : start + POINTED_CELLS])
+    )
+    return f"  {before}{rest}", f"  {' ' * width(before)}^"

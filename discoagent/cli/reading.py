@@ -5,7 +5,7 @@ from collections.abc import Callable
 import click
 
 from discoagent.cli import output
-from discoagent.cli.command import DURATION, Session, finish, usage, verb
+from discoagent.cli.command import DURATION, Session, filter_option, finish, usage, verb
 from discoagent.cli.views import INSTANCES, SERVICES
 from discoagent.errors import NoInstance
 from discoagent.instance import Instance
@@ -25,6 +25,7 @@ SORT_KEYS: dict[str, Callable[[Instance], str | int]] = {
 @verb(
     "list",
     example="discoctl list web --tag v2\ndiscoctl list --all -o json\n"
+    "discoctl list -f 'meta.zone != \"a\" and port > 8000'\n"
     "discoctl list --sort -updated_at --limit 5",
 )
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
@@ -32,6 +33,7 @@ SORT_KEYS: dict[str, Callable[[Instance], str | int]] = {
     "--tag", "tags", multiple=True, metavar="T", help="Only with this tag; repeated: all of them."
 )
 @click.option("--node", metavar="N", help="Only of this node.")
+@filter_option
 @click.option("--all", "everything", is_flag=True, help="Also those that are not usable.")
 @click.option("--sort", metavar="K", help=f"By {', '.join(SORT_KEYS)}; -K: the other way round.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N.")
@@ -41,24 +43,30 @@ def list_command(
     services: tuple[str, ...],
     tags: tuple[str, ...],
     node: str | None,
+    filter: str | None,  # noqa: A002
     everything: bool,
     sort: str | None,
     limit: int | None,
 ) -> int:
     """List instances: the usable ones of every service, or of those named.
 
-    Usable are passing, warning, suspect and restarting. With a SERVICE, --tag or --node the exit
-    code is 1 when nothing fits.
+    Usable are passing, warning, suspect and restarting. With a SERVICE, --tag, --node or -f the
+    exit code is 1 when nothing fits.
+
+    EXPR compares the JSON fields of an instance (== != < <= > >= in, not in), joined by and, or,
+    not and parentheses. What is missing is null.
     """
     printer = session.printer(output.INSTANCE)
     order = _order(sort) if sort else None
     with session.disco() as disco:
-        found = disco.list(*services, tag=list(tags) or None, node=node, all=everything)
+        found = disco.list(
+            *services, tag=list(tags) or None, node=node, all=everything, filter=filter
+        )
         if order:
             key, backwards = order
             found = sorted(found, key=key, reverse=backwards)
         printer.many(found[:limit], INSTANCES)
-        asked = bool(services or tags or node is not None)
+        asked = bool(services or tags or node is not None or filter is not None)
         return finish(printer, disco, 1 if asked and not found else 0)
 
 

@@ -42,10 +42,12 @@ class Asking(Base):
         tag: str | Iterable[str] | None = None,
         node: str | None = None,
         all: bool = False,  # noqa: A002 - the contract's word
+        filter: str | None = None,  # noqa: A002 - the contract's word
     ) -> Instances:
         """Return the usable instances (`all`: every visible one), sorted by service, id, node.
 
-        `services`: none named means of all. `tag`: with all of these tags.
+        `services`: none named means of all. `tag`: with all of these tags. `filter`: an expression
+        as in `filters.py`, such as `port > 8000 and meta.zone != "a"`; FilterError if it is none.
         """
         return self._pool.ask(
             calls.list_instances(
@@ -53,6 +55,7 @@ class Asking(Base):
                 tags=words(tag, "tag"),
                 node=node,
                 usable=not all,
+                filter=filter,
                 wait_ms=self._wait_ms(),
             )
         )

@@ -62,17 +62,32 @@ def hello() -> Call[Greeting]:
     return Call("hello", {}, lambda _, body: Greeting(*(body[name] for name in names)))
 
 
+def checked_filter(expression: str) -> str:
+    """Return a filter if it is one: a wrong one is told before anything is asked."""
+    from discoagent import filters
+
+    return filters.parse(expression).expression
+
+
 def list_instances(
-    services: Iterable[str], *, tags: Iterable[str], node: str | None, usable: bool, wait_ms: int
+    services: Iterable[str],
+    *,
+    tags: Iterable[str],
+    node: str | None,
+    usable: bool,
+    wait_ms: int,
+    filter: str | None = None,  # noqa: A002 - the contract's word
 ) -> Call[list[Instance]]:
     """Ask for the instances of some services (none named: of all), sorted by service, id, node."""
-    arguments = {
+    arguments: dict[str, Any] = {
         "services": list(services),
         "tags": list(tags),
         "node": node,
         "usable": usable,
         "wait_ms": wait_ms,
     }
+    if filter is not None:
+        arguments["filter"] = checked_filter(filter)
     return Call("list", arguments, lambda pages, _: [_instance(row) for p in pages for row in p])
 
 

@@ -10,13 +10,14 @@ from discoagent.errors import DiscoError
 from discoagent.local import operations, owners
 from discoagent.local.about import About
 from discoagent.local.owners import Asker
-from discoagent.local.queries import Queries, Row, row_of
+from discoagent.local.queries import Queries, Row, row_of, sifted
 from discoagent.local.readiness import Readiness
 from discoagent.local.registrar import Registrar
 from discoagent.local.seeds import Result
 from discoagent.local.watches import Watches
 
 ASKERS_KEPT = 4_096
+SIFTED_PER_TURN = 500  # rows that a filter looks into before others have their turn
 
 _log = logging.getLogger("discoagent")
 
@@ -163,7 +164,7 @@ class Door:
         self._when_ready(
             caller,
             call.wait_ms,
-            lambda: self._pages(caller, _paged(self._queries.rows(call)), self._partial),
+            lambda: self._pages(caller, _pages_of(self._queries.rows(call), call), self._partial),
         )
 
     def _pages(self, caller: Caller, pages: Iterator[list[Row]], partial_answer: bool) -> None:  # noqa: FBT001
@@ -171,6 +172,8 @@ class Door:
         page = next(pages, None)
         if page is None:
             self._answer(caller, {"partial": partial_answer})
+        elif not page:
+            self._later(partial(self._pages, caller, pages, partial_answer))
         elif self._send(caller.name, api.more(caller.number, page)):
             if len(page) < api.LIST_PAGE_ROWS // 10:
                 self._pages(caller, pages, partial_answer)
@@ -249,6 +252,17 @@ class Door:
         owners.check_operator(caller.asker, self._house.uid, "leave")
         self._house.leave()
         self._answer(caller, {})
+
+
+def _pages_of(rows: list[Row], call: operations.List) -> Iterator[list[Row]]:
+    """Cut rows into pages; an empty one stands between two while they are sifted."""
+    if call.filter is None:
+        yield from _paged(rows)
+        return
+    for start in range(0, len(rows), SIFTED_PER_TURN):
+        if start:
+            yield []
+        yield from _paged(sifted(rows[start : start + SIFTED_PER_TURN], call.filter))
 
 
 def _paged(rows: list[Row]) -> Iterator[list[Row]]:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
-from discoagent import rules
+from discoagent import filters, rules
 from discoagent.api import WATCH_CREDIT_MAX
 from discoagent.errors import InvalidRequest, shorten
+from discoagent.filters import Filter
 from discoagent.rules import LifetimeWish, Target
 
 
@@ -34,6 +35,7 @@ class List(NamedTuple):
     tags: tuple[str, ...] = ()
     node: str | None = None
     usable: bool = False
+    filter: Filter | None = None
     wait_ms: int = 0
 
 
@@ -169,6 +171,12 @@ def _or_none(check: Check) -> Check:
     return checked
 
 
+def _filter(value: Any, field: str) -> Filter:
+    if type(value) is not str:
+        raise InvalidRequest(f"{field}: must be a text, not {shorten(value)}", field=field)
+    return filters.parse(value)
+
+
 def _batches(value: Any, field: str) -> int:
     return rules.integer(value, field, 1, WATCH_CREDIT_MAX)
 
@@ -190,6 +198,7 @@ _OPERATIONS: Mapping[str, _Operation] = {
             "tags": rules.tags,
             "node": rules.name_or_none,
             "usable": rules.flag,
+            "filter": _or_none(_filter),
             **_WAIT,
         },
     ),

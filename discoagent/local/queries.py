@@ -7,8 +7,15 @@ from typing import Any
 from discoagent.core.effects import NodeState
 from discoagent.core.entry import Entry, Kind
 from discoagent.core.replica import Replica, Shown
-from discoagent.errors import InvalidRequest, NoInstance
-from discoagent.instance import OVERLAID_STATES, USABLE_STATES, packed_state, packed_tags
+from discoagent.errors import DiscoError, InvalidRequest, NoInstance
+from discoagent.filters import Filter
+from discoagent.instance import (
+    OVERLAID_STATES,
+    USABLE_STATES,
+    Instance,
+    packed_state,
+    packed_tags,
+)
 from discoagent.local.operations import List
 from discoagent.rules import Target
 
@@ -38,6 +45,19 @@ def state_of(shown: Shown) -> str:
     """Return the state as a reader sees it."""
     state = packed_state(body_of(shown.entry))
     return shown.overlay.value if shown.overlay and state in OVERLAID_STATES else state
+
+
+def fits(row: Row, wanted: Filter) -> bool:
+    """Does a filter want this instance? What no agent of this version packs, nobody can want."""
+    try:
+        return wanted.fits(Instance.from_row(row))
+    except DiscoError:
+        return False
+
+
+def sifted(rows: list[Row], wanted: Filter) -> list[Row]:
+    """Return the rows that a filter wants."""
+    return [row for row in rows if fits(row, wanted)]
 
 
 class Queries:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discoagent.errors import InvalidRequest
-from discoagent.filters import DEPTH_MAX, FIELDS, LENGTH_MAX, FilterError, parse
+from discoagent.errors import FilterError, InvalidRequest
+from discoagent.filters import DEPTH_MAX, FIELDS, LENGTH_MAX, parse
 from discoagent.instance import Instance, Json, Lifetime, Owner
 
 WEB = Instance(

@@ -22,7 +22,7 @@ NOT_YET = {
     "watch": ("--from", "--save-token", "--topic", "-f"),
     "register": ("--check", "--verify", "--wait-seen"),
     "run": ("--drain", "--check", "--ttl", "--pid", "--static"),
-    "list": ("--near", "-f"),
+    "list": ("--near",),
     "resolve": ("--prefer",),
 }
 
@@ -85,6 +85,7 @@ def test_what_is_not_built_does_not_exist(name: str, ask: Ask) -> None:
         (["lits"], "no such command: lits; did you mean list?"),
         (["list", "--tga", "x"], "no such option: --tga; did you mean --tag? (see discoctl list"),
         (["--tiemout", "1s", "list"], "no such option: --tiemout; did you mean --timeout?"),
+        (["list", "-x"], "no such option: -x (see discoctl list --help)"),
         (["list", "-o", "yaml"], "no such format: 'yaml'; there are table, wide, json"),
         (["members", "-o", "env"], "no such format: 'env'; there are table, wide, json"),
         (["list", "-o", "url"], "no such format: 'url'"),
@@ -129,6 +130,26 @@ def test_wrong_use_is_one_line_and_2(args: list[str], sentence: str, ask: Ask) -
     if sentence:
         assert answer.err.startswith("discoctl: ")
         assert len(answer.err.splitlines()) == 1
+
+
+def test_a_wrong_filter_is_pointed_at(nobody: str, ask: Ask) -> None:
+    """Before an agent is asked: what was written, and a caret below where it goes wrong."""
+    wrong = ask("list", "-f", "\"木\" in tags and\tzone == 'a'", "--socket", nobody)
+    late = ask("list", "-f", f"{'port > 1 and ' * 20}port = 1")
+    as_json = ask("list", "-f", "port =", "-o", "json", "--socket", nobody)
+    meant = 'meta.zone, or the text "zone"'
+
+    assert (wrong.code, wrong.out) == (2, "")
+    assert wrong.err.splitlines() == [
+        f"discoctl: filter: column 17: no such field: zone; did you mean {meant}?",
+        "  \"木\" in tags and zone == 'a'",
+        "                   ^",
+    ]
+    _, shown, caret = late.err.splitlines()
+    assert shown[caret.index("^")] == "="
+    assert len(shown) < 80
+    assert (as_json.code, as_json.error["field"]) == (2, "filter")
+    assert ask("list", "-f", "port =", "-q") == (2, "", "")
 
 
 def test_errors_as_json(ask: Ask, nobody: str) -> None:

@@ -57,6 +57,9 @@ NAMES = ["db/main@a", "db/main@b", "web/web-8080@a", "web/web-8081@b"]
         (["--sort", "-port", "--limit", "2"], [NAMES[3], NAMES[2]]),
         (["--sort", "node"], [NAMES[0], NAMES[2], NAMES[1], NAMES[3]]),
         (["--limit", "1"], NAMES[:1]),
+        (["-f", 'service == "web" and meta.zone != "a"'], NAMES[3:]),
+        (["-f", 'port > 8000 and "v2" in tags'], NAMES[2:]),
+        (["db", "--filter", "port == null"], [NAMES[1]]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -69,7 +72,13 @@ def test_list(args: list[str], names: list[str], at_a: Agent, ask: Ask) -> None:
 
 @pytest.mark.parametrize(
     "args",
-    [["nope"], ["--tag", "nope"], ["--node", "nope"], ["web", "--tag", "blue", "--tag", "v1"]],
+    [
+        ["nope"],
+        ["--tag", "nope"],
+        ["--node", "nope"],
+        ["web", "--tag", "blue", "--tag", "v1"],
+        ["-f", "port == 1"],
+    ],
 )
 def test_list_of_nothing_is_1(args: list[str], at_a: Agent, ask: Ask) -> None:
     """With a service or a filter; the answer is still a list."""
