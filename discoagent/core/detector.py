@@ -9,7 +9,8 @@ starts anew and testimony from before is void. (On local health see Lifeguard: D
 Currey, DSN 2018; on asking others SWIM: Das, Gupta, Motivala, DSN 2002.)
 
     alive       silent for less than suspect_after
-    suspect     for longer; a reader's overlay, no event
+    suspect     for longer; a reader's overlay, no event. Or for much longer, where most others are
+                silent as well (`guard.py`)
     restarting  its agent is gone or hangs while its host lives: its port refuses, or accepts and
                 stays mute, later than its last sign of life; or it said so. No event either
     down        silent for down_after; or restarting for restart_grace; or its port refused, and
@@ -20,6 +21,7 @@ from collections.abc import Iterable
 
 from discoagent.core.effects import Dial, DialOutcome, Effect, NodeState, Redial, Send
 from discoagent.core.entry import CauseWord
+from discoagent.core.guard import Guard
 from discoagent.core.limits import PROBED_MAX, WITNESSES
 from discoagent.core.membership import NEVER, PRESENT, Asked, Membership, Peer, Testimony
 from discoagent.core.messages import Acquaintance, Heartbeat, Probe
@@ -61,6 +63,7 @@ class Detector:
 
     def __init__(self, members: Membership) -> None:
         self._members = members
+        self.guard = Guard(members)
         self._questions: dict[int, Asked] = {}
         self._number = 0
         self._next_probe = NEVER
@@ -162,6 +165,7 @@ class Detector:
         effects: list[Effect] = []
         silent: list[Peer] = []
         patience = 1.5 * self._members.timing.heartbeat_interval
+        self.guard.look(now)
         for peer in list(self._members.peers.values()):
             if peer.state in PRESENT:
                 effects += self._judge(peer, now)
@@ -170,9 +174,14 @@ class Detector:
                     silent.append(peer)
                 if silence or peer.state is NodeState.RESTARTING:  # its host may end soon as well
                     effects += self._examine(peer, now)
-            elif now - peer.since > self._members.timing.forget_after:
+            elif self._forgettable(peer, now):
                 effects += self._members.forget(peer)
         return effects + self._probe(silent, now) + self._dial_lost(now)
+
+    def _forgettable(self, peer: Peer, now: float) -> bool:
+        """Is it gone for so long that it is to be forgotten? Not while we may be cut off."""
+        long_ago = now - peer.since > self._members.timing.forget_after
+        return long_ago and not self.guard.isolated
 
     def _examine(self, peer: Peer, now: float) -> list[Effect]:
         """Dial who is silent here; make the link anew if others hear it."""
@@ -222,6 +231,12 @@ class Detector:
         return self._members.set_state(peer, NodeState.RESTARTING, f"its port {how}", now)
 
     def _down(self, peer: Peer, evidence: str, now: float) -> list[Effect]:
+        """Take a peer down, unless it is the rest of the world that is silent."""
+        if self.guard.holds(peer, now):
+            restarting = peer.state is NodeState.RESTARTING
+            state = NodeState.RESTARTING if restarting else NodeState.SUSPECT
+            doubt = f"{evidence}; but so are most others: we may be cut off"
+            return self._members.set_state(peer, state, doubt, now)
         cause = self._members.cause(CauseWord.NODE_DOWN)
         return self._members.hide(peer, NodeState.DOWN, cause, evidence, now)
 

@@ -18,6 +18,7 @@ from discoagent.core.effects import Broadcast, DialOutcome, Effect, NodeState, S
 from discoagent.core.entry import UNKNOWN, Cause, Entry, Key, Kind, MemberRecord, ReplicaId
 from discoagent.core.exchange import Exchange
 from discoagent.core.greeter import Greeter
+from discoagent.core.guard import Isolation
 from discoagent.core.inbox import Inbox
 from discoagent.core.limits import ENDED_MAX
 from discoagent.core.membership import Membership, emit, member_entry
@@ -28,7 +29,7 @@ from discoagent.core.sync import Sync
 from discoagent.core.telling import MemberView, views
 from discoagent.core.timing import TICK, Timing
 
-__all__ = ["MemberView", "Replica", "Shown"]
+__all__ = ["Isolation", "MemberView", "Replica", "Shown"]
 
 OVERLAYS = (NodeState.SUSPECT, NodeState.RESTARTING)
 
@@ -326,6 +327,11 @@ class Replica:
         """Return every known node, sorted, ourselves included."""
         self._witness(now)
         return views(self._members, self._clock.now)
+
+    def isolation(self, now: float) -> Isolation | None:
+        """Return how it is if most others are silent, so that we may be cut off ourselves."""
+        self._witness(now)
+        return self._detector.guard.isolation(self._clock.now)
 
     def overlay(self, node: str) -> NodeState | None:
         """Return suspect or restarting if the node is: what its entries are seen as."""

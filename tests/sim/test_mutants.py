@@ -1,9 +1,6 @@
-"""Deliberate bugs, each put into the core for one story or a few seeds: the simulator notices.
+"""Deliberate bugs, each put into the core for one story or a few seeds: the simulator notices."""
 
-A mutant that lives means that a check has gone blind, or that a story has lost its point.
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -16,19 +13,9 @@ from discoagent.core.presence import Presence
 from discoagent.core.ring import Segment
 from discoagent.sim.chaos import run_seed
 from tests.sim import test_repair, test_restarts, test_silence, test_stories
+from tests.sim.mutation import Mutants
 
-Patch = Callable[[pytest.MonkeyPatch], None]
-MUTANTS: dict[str, tuple[Patch, Callable[[], None]]] = {}
-
-
-def caught_by(story: Callable[[], None]) -> Callable[[Patch], Patch]:
-    """Enter a mutant under its name, with the story that must fail."""
-
-    def enter(patch: Patch) -> Patch:
-        MUTANTS[patch.__name__] = patch, story
-        return patch
-
-    return enter
+mutants = Mutants()
 
 
 def seeds() -> None:
@@ -40,7 +27,7 @@ def seeds() -> None:
 # ---- repair
 
 
-@caught_by(test_repair.test_born_and_gone_between_two_clocks)
+@mutants.caught_by(test_repair.test_born_and_gone_between_two_clocks)
 def skip_known_steps(patch: pytest.MonkeyPatch) -> None:
     """A net delta's silence about a dot says nothing."""
 
@@ -52,7 +39,7 @@ def skip_known_steps(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(chain.Chain, "_join", join)
 
 
-@caught_by(test_repair.test_a_lost_delta_of_a_busy_owner)
+@mutants.caught_by(test_repair.test_a_lost_delta_of_a_busy_owner)
 def no_gap_check(patch: pytest.MonkeyPatch) -> None:
     """A delta beyond a gap is joined."""
 
@@ -62,25 +49,25 @@ def no_gap_check(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(chain.Chain, "join", join)
 
 
-@caught_by(test_repair.test_a_lost_delta_of_a_busy_owner)
+@mutants.caught_by(test_repair.test_a_lost_delta_of_a_busy_owner)
 def no_tail(patch: pytest.MonkeyPatch) -> None:
     """What lies beyond a gap is dropped."""
     patch.setattr(chain.Chain, "_keep", lambda *_: None)
 
 
-@caught_by(test_repair.test_the_last_delta_is_lost)
+@mutants.caught_by(test_repair.test_the_last_delta_is_lost)
 def heartbeats_tell_no_clock(patch: pytest.MonkeyPatch) -> None:
     """A gap shows by the next delta alone."""
     patch.setattr(inbox, "HEARTBEAT_PATIENCE", float("inf"))
 
 
-@caught_by(test_repair.test_a_busy_owner_is_scanned)
+@mutants.caught_by(test_repair.test_a_busy_owner_is_scanned)
 def last_page_without_names(patch: pytest.MonkeyPatch) -> None:
     """A scan keeps what ended while it was under way."""
     patch.setattr(sync.Assembly, "state", lambda self, _live: dict(self.entries))
 
 
-@caught_by(test_repair.test_a_busy_owner_far_away)
+@mutants.caught_by(test_repair.test_a_busy_owner_far_away)
 def scans_start_anew(patch: pytest.MonkeyPatch) -> None:
     """Each request drops what the last one brought."""
 
@@ -96,7 +83,7 @@ def scans_start_anew(patch: pytest.MonkeyPatch) -> None:
 # ---- restarts
 
 
-@caught_by(test_stories.test_a_restart_is_no_event)
+@mutants.caught_by(test_stories.test_a_restart_is_no_event)
 def no_handover(patch: pytest.MonkeyPatch) -> None:
     """The old chain goes at the first word of the new life."""
 
@@ -108,13 +95,13 @@ def no_handover(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(node.Node, "begin", begin)
 
 
-@caught_by(test_stories.test_a_restart_is_no_event)
+@mutants.caught_by(test_stories.test_a_restart_is_no_event)
 def no_settled_step(patch: pytest.MonkeyPatch) -> None:
     """A handover ends with the first step that is known of the new life."""
     patch.setattr(node.Node, "settled", property(lambda self: self.chain.record is not None))
 
 
-@caught_by(test_restarts.test_a_crash_loop_does_not_hold_the_dead)
+@mutants.caught_by(test_restarts.test_a_crash_loop_does_not_hold_the_dead)
 def grace_counted_from_the_last_life(patch: pytest.MonkeyPatch) -> None:
     """Each new life gives what is held another grace."""
 
@@ -126,13 +113,13 @@ def grace_counted_from_the_last_life(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(node.Node, "begin", begin)
 
 
-@caught_by(test_restarts.test_a_clock_set_back)
+@mutants.caught_by(test_restarts.test_a_clock_set_back)
 def our_former_self_is_ignored(patch: pytest.MonkeyPatch) -> None:
     """Nobody takes a number above the one that the cluster remembers."""
     patch.setattr(hearsay.Hearsay, "_own_name", lambda *_: [])
 
 
-@caught_by(test_restarts.test_a_reboot_ends_what_ran_before)
+@mutants.caught_by(test_restarts.test_a_reboot_ends_what_ran_before)
 def boots_do_not_count(patch: pytest.MonkeyPatch) -> None:
     """What ran before a reboot is held for its grace."""
     patch.setattr(node.Node, "rebooted", property(lambda _: False))
@@ -142,13 +129,13 @@ def boots_do_not_count(patch: pytest.MonkeyPatch) -> None:
 # ---- silence
 
 
-@caught_by(test_stories.test_a_cut_pair_sees_no_event_and_hears_through_the_third)
+@mutants.caught_by(test_stories.test_a_cut_pair_sees_no_event_and_hears_through_the_third)
 def nobody_is_asked(patch: pytest.MonkeyPatch) -> None:
     """A silence here is a verdict."""
     patch.setattr(detector.Detector, "_probe", lambda *_: [])
 
 
-@caught_by(test_silence.test_a_line_of_four)
+@mutants.caught_by(test_silence.test_a_line_of_four)
 def only_direct_evidence_is_told(patch: pytest.MonkeyPatch) -> None:
     """A witness tells of nobody whom it does not hear itself."""
 
@@ -160,7 +147,7 @@ def only_direct_evidence_is_told(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(detector.Detector, "asked", asked)
 
 
-@caught_by(test_stories.test_a_stopped_process_raises_no_alarm)
+@mutants.caught_by(test_stories.test_a_stopped_process_raises_no_alarm)
 def mute_is_down(patch: pytest.MonkeyPatch) -> None:
     """A port that accepts and says nothing is no sign of a host that lives."""
     original = detector.Detector.dialled
@@ -172,7 +159,7 @@ def mute_is_down(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(detector.Detector, "dialled", dialled)
 
 
-@caught_by(test_silence.test_an_agent_is_killed_and_its_host_dies_later)
+@mutants.caught_by(test_silence.test_an_agent_is_killed_and_its_host_dies_later)
 def one_refusal_holds_for_ever(patch: pytest.MonkeyPatch) -> None:
     """Whoever refused once is not expected to answer again."""
 
@@ -184,7 +171,7 @@ def one_refusal_holds_for_ever(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(detector.Detector, "_judge_gone", gone)
 
 
-@caught_by(test_silence.test_a_long_sleep)
+@mutants.caught_by(test_silence.test_a_long_sleep)
 def our_own_pause_counts(patch: pytest.MonkeyPatch) -> None:
     """Time in which we did not run is others' silence."""
 
@@ -197,7 +184,7 @@ def our_own_pause_counts(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(detector.Detector, "paused", lambda *_: None)
 
 
-@caught_by(test_silence.test_a_split_outlasts_memory)
+@mutants.caught_by(test_silence.test_a_split_outlasts_memory)
 def the_forgotten_are_banned(patch: pytest.MonkeyPatch) -> None:
     """A life that was forgotten does not even return by its own word."""
     patch.setattr(
@@ -205,20 +192,20 @@ def the_forgotten_are_banned(patch: pytest.MonkeyPatch) -> None:
     )
 
 
-@caught_by(test_silence.test_back_through_one_who_cannot_catch_up)
+@mutants.caught_by(test_silence.test_back_through_one_who_cannot_catch_up)
 def shown_from_clock_0(patch: pytest.MonkeyPatch) -> None:
     """Who comes back from a grave is shown as anybody tells it."""
     present = membership.PRESENT
     patch.setattr(membership.Peer, "shows", property(lambda self: self.state in present))
 
 
-@caught_by(test_silence.test_leaving_while_two_are_cut_off)
+@mutants.caught_by(test_silence.test_leaving_while_two_are_cut_off)
 def nobody_tells_who_left(patch: pytest.MonkeyPatch) -> None:
     """Whom a farewell did not reach never learns of it."""
     patch.setattr(hearsay.Hearsay, "_left", lambda *_: [])
 
 
-@caught_by(test_silence.test_leaving_while_two_are_cut_off)
+@mutants.caught_by(test_silence.test_leaving_while_two_are_cut_off)
 def a_late_heartbeat_revives_who_left(patch: pytest.MonkeyPatch) -> None:
     """A beat is a beat."""
 
@@ -235,7 +222,7 @@ def a_late_heartbeat_revives_who_left(patch: pytest.MonkeyPatch) -> None:
 # ---- peace
 
 
-@caught_by(test_silence.test_a_newcomer_beside_a_node_that_is_down)
+@mutants.caught_by(test_silence.test_a_newcomer_beside_a_node_that_is_down)
 def the_down_are_in_the_digest(patch: pytest.MonkeyPatch) -> None:
     """Who never met them differs for ever."""
 
@@ -247,7 +234,7 @@ def the_down_are_in_the_digest(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(membership.Membership, "counted", counted)
 
 
-@caught_by(test_silence.test_twenty_under_load)
+@mutants.caught_by(test_silence.test_twenty_under_load)
 def vectors_need_not_stand_still(patch: pytest.MonkeyPatch) -> None:
     """Clocks that move differ somewhere at every heartbeat."""
 
@@ -270,7 +257,7 @@ def vectors_need_not_stand_still(patch: pytest.MonkeyPatch) -> None:
 # ---- random worlds
 
 
-@caught_by(seeds)
+@mutants.caught_by(seeds)
 def pages_may_be_out_of_line(patch: pytest.MonkeyPatch) -> None:
     """Any page is taken for the next one, and its names are not insisted on."""
 
@@ -287,7 +274,7 @@ def pages_may_be_out_of_line(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sync.Assembly, "state", state)
 
 
-@caught_by(seeds)
+@mutants.caught_by(seeds)
 def removals_are_not_told(patch: pytest.MonkeyPatch) -> None:
     """A handover ends without a word."""
 
@@ -299,10 +286,7 @@ def removals_are_not_told(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Presence, "end_held", end_held)
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", mutants.names())
 def test_a_mutant_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The story that it breaks fails."""
-    patch, story = MUTANTS[name]
-    patch(monkeypatch)
-    with pytest.raises(AssertionError):
-        story()
+    mutants.demand(name, monkeypatch)
