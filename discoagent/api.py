@@ -63,9 +63,9 @@ that still fits several is refused with code 2.
         -> {"row"}
     deregister  id, cause (nil; `exit:CODE` or `exit:SIGNAL`, by the wrapper alone)
         -> {"row"}: as it was before
-    watch       services ([]: all), wait_ms
+    watch       services ([]: all), wait_ms, caught_up (false)
         -> MORE: [event...] batches: the present as `added`, a `synced`, then events as they
-           happen; DONE {} after a `cancel`
+           happen, `caught-up` if that was asked for; DONE {} after a `cancel`
     cancel      watch: the number of its request
         -> {}, whether or not there is such a watch
     more        watch, batches: how many more batches the asker has room for
@@ -85,6 +85,11 @@ how, before it gives the plain cause `exit`.
 
 *update* applies `tags` and `meta`, then `untag` and `unset`, then `tag` and `set`. *join* and
 *leave* are for root and the agent's own user.
+
+**Restarts.** An agent that was just started is ready before it knows all that its former life knew:
+clients have to say their registrations again, other nodes may be starting, too. It tells a watch
+with `caught_up` of the end of that by the event `caught-up`, after a `synced` or later. Who
+watches over a restart shows on what a present lacks until then.
 
 **Flow.** A watch starts with room for `WATCH_CREDIT` batches; each batch with events takes one,
 each `more` adds to it (to at most `WATCH_CREDIT_MAX`). Events that wait for room are kept, in

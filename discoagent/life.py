@@ -91,10 +91,11 @@ class Life:
         self._finding = Finding(
             loop=self._loop,
             replica=self._replica,
-            former=(peer.endpoint for peer in former.peers),
+            former=former.peers,
             perform=self._perform,
             now=self.now,
             ready_line=f"ready node={config.node} socket={self._socket.path} bind={self.bound}",
+            caught_up=self._tell_watches,
         )
         self.about = self._describe()
         self._watches = Watches(
@@ -153,6 +154,9 @@ class Life:
 
     def _drop_watches(self, name: bytes) -> None:
         self._watches.drop(name)
+
+    def _tell_watches(self) -> None:
+        self._watches.caught_up()
 
     def _open_transport(self, bind: Endpoint) -> Transport:
         return Transport(

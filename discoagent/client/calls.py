@@ -245,7 +245,8 @@ def deregister(name: str, *, cause: str | None = None) -> Call[Row]:
 
 def watch(services: Iterable[str], *, wait_ms: int = FOR_EVER_MS) -> Call[None]:
     """Ask for the present and all that follows; to be asked as a stream."""
-    return Call("watch", {"services": list(services), "wait_ms": wait_ms}, lambda *_: None)
+    arguments = {"services": list(services), "wait_ms": wait_ms, "caught_up": True}
+    return Call("watch", arguments, lambda *_: None)
 
 
 def more(number: int, batches: int) -> Call[None]:

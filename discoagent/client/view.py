@@ -3,6 +3,9 @@
 The agent tells the present as `added` and then `synced`; it does so again when the watch is asked
 again (the agent was away) or when it told a `reset`. A watcher must not see that: a `View`
 remembers what was shown, lays the new present beside it, and lets only the true differences out.
+
+What a present lacks is not gone for sure: an agent that was just restarted may not know it yet. So
+it is *missing*, and shown on, until the agent says that it has `caught-up`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,9 +17,7 @@ from discoagent.client.calls import Row
 from discoagent.client.session import nonsense
 from discoagent.instance import Event
 
-# A new life of the agent that lost its entries is told them by their clients: `settle_after` (3 s).
-SETTLE_SECONDS = 4.0
-HELD_SECONDS_MAX = 15.0  # an agent that restarts in a loop does not keep dead services on show
+MISSING_SECONDS_MAX = 15.0  # an agent that never catches up does not keep dead services on show
 UPDATED_MS = 7  # where a packed body has it
 
 EventRow = Sequence[Any]
@@ -31,17 +32,13 @@ class View:
         self._synced = False
         self._present: dict[RowKey, EventRow] | None = None  # told anew, until `synced`
         self._scope: set[str] | None = None  # the nodes that are told anew; None: all
-        self._own: str | None = None
-        self._restarted: str | None = None  # the agent's node, if the present comes from a new life
-        self._missing: dict[RowKey, tuple[float, float]] = {}  # when it goes, since when missing
+        self._missing: dict[RowKey, float] = {}  # when it goes; the longest missing first
         self._told_ms = 0
 
-    def begin(self, node: str, *, restarted: bool) -> None:
-        """Begin a present: the watch was asked of the agent on `node`; `restarted`: a new life."""
+    def begin(self) -> None:
+        """Begin a present: the watch was asked of the agent, perhaps of another life of it."""
         if self._shown or self._synced:
             self._present, self._scope = {}, None
-            self._restarted = node if restarted and node == self._own else None
-        self._own = node
 
     def receive(self, batch: Iterable[EventRow], now: float) -> list[Event]:
         """Take in one batch of the agent's events; return what is to be shown.
@@ -60,20 +57,22 @@ class View:
         """Return when `expire` will have something to show, as far as is known."""
         if not self._missing or self._present is not None:
             return None
-        return min(goes for goes, _ in self._missing.values())
+        return next(iter(self._missing.values()))
 
     def expire(self, now: float) -> list[Event]:
-        """Return the removals of what clients did not say again to their restarted agent."""
+        """Return the removals of what was missing for too long."""
         if self._present is not None:
             return []
-        gone = [key for key, (goes, _) in self._missing.items() if goes <= now]
-        return [self._unknown_removal(key) for key in gone]
+        return self._remove_missing(now)
 
     def _take(self, row: EventRow, now: float, shown: list[Event]) -> None:
         kind = row[0]
         self._told_ms = row[1]
         if kind == "synced":
             self._sync(row, now, shown)
+        elif kind == "caught-up":
+            if self._present is None:
+                shown += self._remove_missing(None)
         elif kind == "reset":
             self._reset(row[7])
         else:
@@ -107,21 +106,13 @@ class View:
         if present is not None:
             for key in [key for key in self._shown if key not in present]:
                 if self._scope is None or key[2] in self._scope:
-                    self._miss(key, now, shown)
+                    self._missing.setdefault(key, now + MISSING_SECONDS_MAX)
             for key, told in present.items():
                 self._apply("added", key, told, shown)
-        self._scope = self._restarted = None
+        self._scope = None
         if not self._synced:
             self._synced = True
             shown.append(Event.from_row(row))
-
-    def _miss(self, key: RowKey, now: float, shown: list[Event]) -> None:
-        """Show that an instance is gone, unless its client may yet say it again."""
-        if key[2] == self._restarted or (key in self._missing and key[2] == self._own):
-            _, since = self._missing.get(key, (now, now))
-            self._missing[key] = (min(now + SETTLE_SECONDS, since + HELD_SECONDS_MAX), since)
-        else:
-            shown.append(self._unknown_removal(key))
 
     def _apply(self, kind: str, key: RowKey, row: EventRow, shown: list[Event]) -> None:
         """Show one change, if it is one."""
@@ -140,8 +131,13 @@ class View:
             cause = "unknown" if kind == "added" and row[4] in (None, "registered") else row[4]
             shown.append(Event.from_row(["updated", row[1], row[2], before, cause, *row[5:]]))
 
+    def _remove_missing(self, until: float | None) -> list[Event]:
+        """Show that what is missing is gone: all of it, or what goes until then."""
+        gone = [key for key, goes in self._missing.items() if until is None or goes <= until]
+        return [self._unknown_removal(key) for key in gone]
+
     def _unknown_removal(self, key: RowKey) -> Event:
-        self._missing.pop(key, None)
+        del self._missing[key]
         before = self._shown.pop(key)
         return Event.from_row(["removed", self._told_ms, None, before, "unknown", b"", None, None])
 

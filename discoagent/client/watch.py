@@ -28,7 +28,8 @@ class Watch(Iterator[Event]):
 
     Iterate over it in one thread; it ends after `close`, which may come from any thread. While the
     agent is away it waits; when the agent is back, what changed meanwhile is shown as the
-    difference, so that the events replayed are always what `list(all=True)` shows.
+    difference, so that the events replayed are always what `list(all=True)` shows. Only what a
+    restarted agent does not know (yet) is shown until that agent has caught up, some seconds.
     """
 
     def __init__(
@@ -59,7 +60,6 @@ class Watch(Iterator[Event]):
         self._consumed = 0
         self._answer_by = 0.0
         self._tries = 0
-        self._incarnation: int | None = None
         self._away = False
         self._began = False  # from then on it outlives its agent
         try:
@@ -183,10 +183,8 @@ class Watch(Iterator[Event]):
 
     def _take(self, connection: Connection, answer: Answer, now: float) -> None:
         if answer.number == self._hello:
-            greeting, _ = answer.result()
-            restarted = self._incarnation not in (None, greeting.incarnation)
-            self._incarnation = greeting.incarnation
-            self._view.begin(greeting.node, restarted=restarted)
+            answer.result()
+            self._view.begin()
             self._watch, frame = connection.session.ask(calls.watch(self._services), stream=True)
             connection.send(frame)
             self._consumed = self._tries = 0

@@ -295,6 +295,11 @@ class Replica:
         """Is the first sync with one peer complete?"""
         return self._inbox.ready
 
+    @property
+    def settled(self) -> bool:
+        """Is nobody here, ourselves included, of whose present life more may be on its way?"""
+        return all(node.settled or node.hidden for node in self._members.presence.nodes.values())
+
     def lookup(
         self, kind: Kind, names: Collection[str] = (), node: str | None = None
     ) -> Iterator[Shown]:

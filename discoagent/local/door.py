@@ -225,7 +225,7 @@ class Door:
     # -- watches
 
     def _watch(self, caller: Caller, call: operations.Watch) -> None:
-        watch = self._watches.open(caller.name, caller.number, call.services)
+        watch = self._watches.open(caller.name, caller.number, call.services, marked=call.caught_up)
         self._when_ready(caller, call.wait_ms, lambda: self._watches.begin(watch))
 
     def _cancel(self, caller: Caller, call: operations.Cancel) -> None:

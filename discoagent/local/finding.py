@@ -1,4 +1,8 @@
-"""Who is looked for, and when this agent may be believed: seeds, former peers, and readiness."""
+"""Who is looked for, and when this agent may be believed: seeds, former peers, and readiness.
+
+An agent is ready early, and then *catches up* with what its former life knew: those that were its
+peers are known again, and every node's entries are there, so that what is missing is gone.
+"""
 
 import asyncio
 import logging
@@ -12,27 +16,41 @@ from discoagent.local.door import JoinOutcome
 from discoagent.local.queries import HERE
 from discoagent.local.readiness import ALONE_AFTER, Readiness
 from discoagent.local.seeds import Joins, Seeds
+from discoagent.store import KnownPeer
+
+LATE = 1.0  # seconds beyond the time in which nodes that started with this one settle
 
 _log = logging.getLogger("discoagent")
 
 
 class Finding:
-    """Has seeds and former peers greeted, for ever, and opens `readiness`."""
+    """Has seeds and former peers greeted, for ever, and opens `readiness`.
+
+    Who has not caught up `down_after` or `settle_after` after the start has waited for the dead.
+    """
 
     def __init__(
         self,
         *,
         loop: asyncio.AbstractEventLoop,
         replica: Replica,
-        former: Iterable[str],
+        former: Iterable[KnownPeer],
         perform: Callable[[Iterable[Effect]], None],
         now: Callable[[], float],
         ready_line: str,
+        caught_up: Callable[[], None],
     ) -> None:
-        """`former`: where peers were in the life before; `ready_line` is logged when ready."""
+        """`former`: the peers of the life before; `ready_line` is logged when ready.
+
+        `caught_up` is called once.
+        """
         self._loop = loop
         self._replica = replica
         self._former = tuple(former)
+        last = max((peer.seen_ms for peer in self._former), default=0)  # all there have the same
+        self._missed = {peer.node for peer in self._former if peer.seen_ms == last}
+        self._caught_up = caught_up
+        self._catching_up: asyncio.TimerHandle | None = None
         self._perform = perform
         self._now = now
         self._ready_line = ready_line
@@ -43,10 +61,13 @@ class Finding:
 
     def use(self, seeds: Iterable[str]) -> None:
         """Look for these from now on, and for those who were there before."""
-        self._seeds.use(tuple(dict.fromkeys((*seeds, *self._former))))
+        self._seeds.use(tuple(dict.fromkeys((*seeds, *(it.endpoint for it in self._former)))))
 
     async def run(self) -> None:
         """Look for them until cancelled. Whoever has nobody to look for is ready at once."""
+        timing = self._replica.timing
+        patience = max(timing.down_after, timing.settle_after) + LATE
+        self._catching_up = self._loop.call_later(patience, self._be_caught_up)
         if self._seeds.seeds:
             self._alone = self._loop.call_later(ALONE_AFTER, self._serve_alone)
         else:
@@ -55,8 +76,9 @@ class Finding:
 
     def close(self) -> None:
         """Let nobody wait any more."""
-        if self._alone is not None:
-            self._alone.cancel()
+        for timer in (self._alone, self._catching_up):
+            if timer is not None:
+                timer.cancel()
         self.readiness.close()
 
     def greeted(self, effect: Greeted) -> None:
@@ -71,9 +93,22 @@ class Finding:
             self._joins.refused(effect)
 
     def look(self) -> None:
-        """Be ready if the first sync is complete."""
+        """Be ready if the first sync is complete; see whether we have caught up."""
         if not self.readiness.ready and self._replica.ready:
             self._be_ready()
+        if self._catching_up is not None and self._knows_all():
+            self._be_caught_up()
+
+    def _knows_all(self) -> bool:
+        if not (self.readiness.ready and self._replica.settled):
+            return False
+        return self._missed <= {it.replica.node for it in self._replica.members(self._now())}
+
+    def _be_caught_up(self) -> None:
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+            self._catching_up = None
+            self._caught_up()
 
     async def join(self, call: operations.Join, answer: Callable[[JoinOutcome], None]) -> None:
         """Greet these nodes and answer once it is known what came of it."""

@@ -113,10 +113,11 @@ class Deregister(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """Ask for the present, then for every change."""
+    """Ask for the present, then for every change; and for a word when the agent has caught up."""
 
     services: tuple[str, ...] = ()
     wait_ms: int = 0
+    caught_up: bool = False
 
 
 class Cancel(NamedTuple):
@@ -244,7 +245,7 @@ _OPERATIONS: Mapping[str, _Operation] = {
     "deregister": _Operation(
         Deregister, {**_ID, "cause": _or_none(rules.exit_cause)}, frozenset({"id"})
     ),
-    "watch": _Operation(Watch, {"services": rules.names, **_WAIT}),
+    "watch": _Operation(Watch, {"services": rules.names, "caught_up": rules.flag, **_WAIT}),
     "cancel": _Operation(Cancel, {"watch": rules.number}, frozenset({"watch"})),
     "more": _Operation(
         More, {"watch": rules.number, "batches": _batches}, frozenset({"watch", "batches"})

@@ -25,12 +25,16 @@ Name = bytes
 
 
 class Watch:
-    """One watch of one connection. `begun`: its wait for readiness is over."""
+    """One watch of one connection. `begun`: its wait for readiness is over.
+
+    `marked`: it is told when the agent has caught up.
+    """
 
     __slots__ = (
         "begun",
         "behind",
         "credit",
+        "marked",
         "name",
         "number",
         "pending",
@@ -41,10 +45,13 @@ class Watch:
         "told",
     )
 
-    def __init__(self, name: Name, number: int, services: Collection[str], now: float) -> None:
+    def __init__(
+        self, name: Name, number: int, services: Collection[str], now: float, *, marked: bool
+    ) -> None:
         self.name = name
         self.number = number
         self.services = frozenset(services)
+        self.marked = marked
         self.credit = api.WATCH_CREDIT
         self.begun = False
         self.behind = True
@@ -85,6 +92,7 @@ class Watches:
         self._wall_ms = wall_ms
         self._watches: dict[tuple[Name, int], Watch] = {}
         self._by_service: dict[str | None, dict[Watch, None]] = {}  # None: of all services
+        self._caught_up = False
         self._due: dict[Watch, None] = {}
         self._turn: asyncio.Handle | None = None
         self._round: asyncio.TimerHandle | None = None
@@ -92,13 +100,16 @@ class Watches:
     def __len__(self) -> int:
         return len(self._watches)
 
-    def open(self, name: Name, number: int, services: Collection[str]) -> Watch:
+    def open(
+        self, name: Name, number: int, services: Collection[str], *, marked: bool = False
+    ) -> Watch:
         """Keep a new watch; nothing is told before `begin`."""
         if len(self._watches) >= WATCHES_MAX:
             raise InvalidRequest(f"watch: this agent keeps at most {WATCHES_MAX} at a time")
         if (name, number) in self._watches:
             raise InvalidRequest(f"number: {number} is an open watch already", field="number")
-        watch = self._watches[name, number] = Watch(name, number, services, self._loop.time())
+        watch = Watch(name, number, services, self._loop.time(), marked=marked)
+        self._watches[name, number] = watch
         for service in watch.services or (None,):
             self._by_service.setdefault(service, {})[watch] = None
         if self._round is None:
@@ -141,6 +152,14 @@ class Watches:
                     continue
                 packed = packed or self._packed(event)
                 watch.take(packed)
+                self._schedule(watch)
+
+    def caught_up(self) -> None:
+        """Tell that the agent knows by now what its former life knew."""
+        self._caught_up = True
+        for watch in self._watches.values():
+            if watch.marked:
+                watch.take(_mark("caught-up", self._wall_ms()))
                 self._schedule(watch)
 
     def close(self) -> None:
@@ -206,7 +225,7 @@ class Watches:
         """Return the present of now as events; it is packed as it is sent."""
         at = self._wall_ms()
         shown = list(self._shown(watch.services))
-        return _present(shown, at, reset=watch.reset)
+        return _present(shown, at, reset=watch.reset, caught_up=watch.marked and self._caught_up)
 
     def _packed(self, event: Event) -> bytes:
         cause = event.cause
@@ -240,10 +259,12 @@ def _mark(kind: str, at: int) -> bytes:
     return api.packed((kind, at, None, None, None, b"", None, None))
 
 
-def _present(shown: list[Shown], at: int, *, reset: bool) -> Iterator[bytes]:
+def _present(shown: list[Shown], at: int, *, reset: bool, caught_up: bool) -> Iterator[bytes]:
     if reset:
         yield _mark("reset", at)
     for each in shown:
         row: Any = row_of(each.node, each.entry)
         yield api.packed(("added", at, row, None, None, b"", None, None))
     yield _mark("synced", at)
+    if caught_up:
+        yield _mark("caught-up", at)

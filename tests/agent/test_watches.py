@@ -203,6 +203,35 @@ def test_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     in_world(story)
 
 
+def test_who_asks_for_it_is_told_that_the_agent_has_caught_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After the present: at once if it has, else when it does; and after each present anew."""
+    monkeypatch.setattr(api, "WATCH_PENDING_MAX", 10)
+
+    async def story(world: World) -> None:
+        marked = world.watches.open(b"early", 1, (), marked=True)
+        world.watches.begin(marked)
+        begin(world, b"deaf")
+        await turn()
+        assert kinds(world, b"early") == ["synced"]
+
+        world.watches.caught_up()
+        world.watches.begin(world.watches.open(b"late", 1, (), marked=True))
+        await turn()
+        assert kinds(world, b"early") == kinds(world, b"late") == ["synced", "caught-up"]
+
+        marked.credit = 0
+        for number in range(11):
+            world.ask("register", service="web", id=str(number), **SERVICE)
+        world.watches.more(b"early", 1, 1)
+        await turn()
+        assert kinds(world, b"early")[2:] == ["reset", *["added"] * 11, "synced", "caught-up"]
+        assert "caught-up" not in kinds(world, b"deaf")
+
+    in_world(story)
+
+
 def test_who_is_gone_is_forgotten() -> None:
     """All watches of a connection go with the first word that cannot be sent."""
 

@@ -58,3 +58,4 @@ def reset(node: str | None = None) -> list[Any]:
 
 
 SYNCED: list[Any] = ["synced", T0, None, None, None, b"", None, None]
+CAUGHT_UP: list[Any] = ["caught-up", T0, None, None, None, b"", None, None]

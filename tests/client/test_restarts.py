@@ -107,6 +107,30 @@ def test_a_watch_shows_what_changed_while_its_agent_was_away() -> None:
         assert (updated.before.port, updated.instance.port) == (1, 2)
 
 
+def test_all_agents_are_killed_and_come_back_one_after_the_other() -> None:
+    """The first serves alone at first, and does not know what the other has."""
+    with (
+        Cluster("a", "b") as cluster,
+        Disco(cluster["a"].socket, timeout=DEADLINE) as disco,
+        Disco(cluster["b"].socket, timeout=DEADLINE) as elsewhere,
+    ):
+        elsewhere.register("s", id="remote")
+        disco.register("s", id="local")
+        wait_until(lambda: len(disco.list("s")) == 2)
+        watch = disco.watch("s")
+        assert [next(watch).kind for _ in range(3)] == ["added", "added", "synced"]
+
+        for node in ("a", "b"):
+            cluster[node].kill()
+        cluster.start("a")
+        assert ids(disco, "s") <= {"local"}
+        cluster.start("b")
+        wait_until(lambda: ids(disco, "s") == {"local", "remote"})
+        disco.register("s", id="end")
+
+        assert shown(next(watch)) == ("added", "end")
+
+
 def test_a_local_one_whose_client_ended_meanwhile_is_gone(cluster: Cluster, disco: Disco) -> None:
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as owner:
         disco.register("s", id="gone", pid=owner.pid)

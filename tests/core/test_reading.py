@@ -8,6 +8,7 @@ from discoagent.core.entry import Entry, Kind
 from discoagent.core.replica import Replica
 from tests.core.cluster import Cluster
 from tests.core.vocabulary import (
+    UPDATED,
     A,
     B,
     entry,
@@ -76,6 +77,27 @@ class TestReading:
         assert (other.replica, other.endpoint, other.instances) == (B, "b:1", 2)
         assert other.record == record("b:1")
         assert 0.0 <= other.heard <= 1.25
+
+    def test_settled(self, cluster: Cluster, a: Replica) -> None:
+        """While any present life, our own included, may have more to come, we are not."""
+        assert a.settled
+
+        cluster.kill("b", DialOutcome.REFUSED)
+        b = cluster.start("b", "a", incarnation=2, settled=False)
+        assert (a.settled, b.settled) == (False, False)
+
+        cluster.run("b", cluster.running["b"].settle(UPDATED, cluster.now))
+        assert a.settled
+        assert b.settled
+
+    def test_who_is_down_keeps_nobody_unsettled(self, cluster: Cluster, a: Replica) -> None:
+        """Nothing of it is shown."""
+        cluster.kill("b", DialOutcome.REFUSED)
+        cluster.start("b", "a", incarnation=2, settled=False)
+        cluster.kill("b")
+        cluster.wait(5)
+
+        assert a.settled
 
     def test_names(self, alone: Replica) -> None:
         """What it is called, where it lives."""

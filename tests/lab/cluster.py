@@ -121,6 +121,13 @@ class Cluster:
         for number in numbers:
             self[number].kill_everything()
 
+    def kill_agents(self, *numbers: int, lost: bool) -> None:
+        """Kill these agents, one after the other; `lost`: with all that they have kept."""
+        for host in [self[number] for number in numbers]:
+            host.kill_agent()
+            if lost:
+                host.lose_state()
+
     # -- looking -----------------------------------------------------------------------------------
 
     def changes(self, since: float) -> dict[str, list[Change]]:

@@ -1,6 +1,7 @@
 """One host of a lab: a real agent, an application, and the questions that a test asks of them."""
 
 import json
+import shutil
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ from tests.lab.netlab import NetLab
 from tests.lab.waiting import DEADLINE, until
 
 SOCKET = "/run/discoagent/agent.sock"
-STATE = "/run/discoagent/state"  # a host's own, for its /run is; kept when its agent ends
+STATE = "/run/discoagent-state"  # a host's own, for its /run is; kept when its agent ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,10 @@ class Host:
         """Kill the agent as the kernel does; its host lives on."""
         self._bury(self.agent)
         self._agent = None
+
+    def lose_state(self) -> None:
+        """Take away what the agent has kept for its next life."""
+        shutil.rmtree(self._lab.path(self.number, STATE))
 
     def stop_agent(self) -> int:
         """Ask the agent to end for a while and return its exit code."""

@@ -36,26 +36,26 @@ def test_most_die_at_once(grace: float) -> None:
 
 
 @pytest.mark.lab
-def test_half_of_the_agents_are_killed_and_start_again() -> None:
-    """Their hosts and services live: nobody sees anything."""
+@pytest.mark.parametrize("lost", [False, True])
+def test_half_of_the_agents_are_killed_and_start_again(lost: bool) -> None:
+    """Their hosts and services live: nobody sees anything, be their state lost or not."""
     with running(5) as cluster:
         begin = now()
-        for number in (2, 3, 4):
-            cluster[number].kill_agent()
+        cluster.kill_agents(2, 3, 4, lost=lost)
         cluster.start(2, 3, 4)
 
-        assert told(cluster.changes_within(5, begin)) == {}
+        assert told(cluster.changes_within(6, begin)) == {}
         assert [host.listing() for host in cluster.hosts] == [names(cluster.hosts, ["web"])] * 5
 
 
 @pytest.mark.lab
-def test_all_agents_are_killed_and_start_again() -> None:
+@pytest.mark.parametrize("lost", [False, True])
+def test_all_agents_are_killed_and_start_again(lost: bool) -> None:
     """No service has an event."""
     with running(5) as cluster:
         begin = now()
-        for host in cluster.hosts:
-            host.kill_agent()
+        cluster.kill_agents(1, 2, 3, 4, 5, lost=lost)
         cluster.start()
         cluster.wait_until_listed(names(cluster.hosts, ["web"]), within=5)
 
-        assert told(cluster.changes_within(5, begin)) == {}
+        assert told(cluster.changes_within(6, begin)) == {}
