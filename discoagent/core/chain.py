@@ -209,6 +209,10 @@ class Chain:
         """Return the net change after `clock`, a chunk at most; None where the ring ends."""
         return self._ring.since(clock, self.replica)
 
+    def segments_after(self, clock: int) -> list[Segment] | None:
+        """Return the segments with what really changed after `clock`; None where the ring ends."""
+        return self._ring.after(clock)
+
     def page(self, after: int) -> Page:
         """Return the entries born after dot `after` that fit; the last page names all alive."""
         entries: dict[int, Entry] = {}

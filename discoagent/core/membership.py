@@ -119,6 +119,7 @@ class Membership:
         self.digests = Digests()
         self.graves: OrderedDict[str, Grave] = OrderedDict()
         self.counters: Counter[str] = Counter()
+        self.moved: set[str] = set()  # peers that may be shown at another clock than they were
         self.real = 0.0  # the shell's clock; it dates what is told to others
         self._targets: tuple[str, ...] | None = None
 
@@ -292,6 +293,7 @@ class Membership:
         while len(self.graves) > GRAVES_MAX:
             self.graves.popitem(last=False)
         self.presence.drop(peer.node)
+        self.moved.add(peer.replica.node)
         self.digests.drop(peer.replica.node)
         del self.by_hash[peer.node.hash]
         del self.peers[peer.replica.node]
@@ -328,7 +330,8 @@ class Membership:
         return grave is not None and not _bans(grave, replica, direct=True)
 
     def counted(self, peer: Peer) -> None:
-        """Keep the digests in step with this peer."""
+        """Keep the digests in step with this peer, and note that it moved."""
+        self.moved.add(peer.node.name)
         if peer.state in PRESENT:
             chain = peer.node.chain
             self.digests.count(

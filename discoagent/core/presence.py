@@ -5,17 +5,15 @@ size.
 """
 
 from collections.abc import Collection
-from dataclasses import replace
 from typing import NamedTuple
 
 from discoagent.core.chain import Group
 from discoagent.core.effects import Event, EventKind, NodeState
-from discoagent.core.entry import UNKNOWN, Cause, CauseWord, Entry, Key, Kind, ReplicaId
-from discoagent.core.messages import Removal
+from discoagent.core.entry import UNKNOWN, Cause, Entry, Key, Kind, ReplicaId
 from discoagent.core.node import Node
 from discoagent.core.ring import Segment
+from discoagent.core.steps import steps_of
 
-NOT_TAKEN = Removal(UNKNOWN, 0)
 Place = tuple[str, str, Entry]
 """(id, node, entry)."""
 
@@ -106,25 +104,14 @@ class Presence:
 
     def _applied(self, node: Node, segment: Segment) -> list[Event]:
         """Show one segment, its steps in the order in which the owner made them."""
-        exact = node.held is None
-        exact = exact and all(removal.clock for _, removal in segment.gone.values())
-        gone = {entry.key: (entry, taken) for entry, taken in segment.gone.values() if entry.shown}
-        steps: list[tuple[int, Event]] = []
-        for dot, (entry, cause) in segment.added.items():
-            if not entry.shown:
-                continue
-            self._names.setdefault((entry.kind, entry.name), {})[node.name] = None
-            before, taken = gone.pop(entry.key, (None, NOT_TAKEN))
-            if before is None and (before := node.take_held(entry.key)) is not None:
-                steps += _resumed(node, dot, entry, before, cause)
-            else:
-                steps += _changed(node, dot, entry, before, cause=cause or UNKNOWN, taken=taken)
-        for entry, taken in gone.values():
-            self._recount(node, (entry.kind, entry.name))
-            event = Event(EventKind.REMOVED, node.name, None, entry, taken.cause, taken.clock)
-            steps.append((taken.clock or segment.until, event))
-        steps.sort(key=lambda step: step[0])
-        return [event if exact else replace(event, clock=0) for _, event in steps]
+        events = steps_of(node, segment)
+        for event in events:
+            if event.entry is not None:
+                group = (event.entry.kind, event.entry.name)
+                self._names.setdefault(group, {})[node.name] = None
+            elif event.before is not None:
+                self._recount(node, (event.before.kind, event.before.name))
+        return events
 
     def end_held(self, node: Node, cause: Cause) -> list[Event]:
         """End the handover: what the present life has not taken over is removed."""
@@ -187,38 +174,3 @@ class Presence:
             for group in node.groups():
                 expected.setdefault(group, set()).add(node.name)
         assert {group: set(holders) for group, holders in self._names.items()} == expected
-
-
-def _ends(cause: Cause) -> bool:
-    """Did the step with this cause end the entry, rather than change it?"""
-    return cause.word in (CauseWord.DEREGISTERED, CauseWord.LEASE_EXPIRED) or cause.word.startswith(
-        CauseWord.EXIT
-    )
-
-
-def _changed(
-    node: Node, dot: int, entry: Entry, before: Entry | None, *, cause: Cause, taken: Removal
-) -> list[tuple[int, Event]]:
-    if before is None:
-        return [(dot, Event(EventKind.ADDED, node.name, entry, None, cause, dot))]
-    if _ends(taken.cause):  # two things in one delta: it ended, and its key was registered anew
-        end = taken.clock or dot
-        return [
-            (end, Event(EventKind.REMOVED, node.name, None, before, taken.cause, end)),
-            (dot, Event(EventKind.ADDED, node.name, entry, None, cause, dot)),
-        ]
-    if entry == before:
-        return []
-    return [(dot, Event(EventKind.UPDATED, node.name, entry, before, cause, dot))]
-
-
-def _resumed(
-    node: Node, dot: int, entry: Entry, before: Entry, cause: Cause | None
-) -> list[tuple[int, Event]]:
-    """Return how a former life's entry and the present one's of a key differ; equal: no event."""
-    if entry == before:
-        return []
-    word = CauseWord.UPDATED if entry.same_owner(before) else CauseWord.REPLACED
-    known = cause or UNKNOWN
-    why = Cause(word, known.actor, known.at)
-    return [(dot, Event(EventKind.UPDATED, node.name, entry, before, why))]

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from discoagent.core.chain import MEMBER_KEY, Chain
 from discoagent.core.detector import Detector, WitnessedClock
 from discoagent.core.digest import mix
-from discoagent.core.effects import Broadcast, DialOutcome, Effect, NodeState, Send
+from discoagent.core.effects import Broadcast, DialOutcome, Effect, Event, NodeState, Send
 from discoagent.core.entry import UNKNOWN, Cause, Entry, Key, Kind, MemberRecord, ReplicaId
 from discoagent.core.exchange import Exchange
 from discoagent.core.greeter import Greeter
@@ -25,6 +25,7 @@ from discoagent.core.membership import Membership, emit, member_entry
 from discoagent.core.messages import DeltaMessage, Envelope, Farewell, Heartbeat, Parting
 from discoagent.core.presence import Place, Shown
 from discoagent.core.sights import Sights
+from discoagent.core.steps import steps_after
 from discoagent.core.sync import Sync
 from discoagent.core.telling import MemberView, views
 from discoagent.core.timing import TICK, Timing
@@ -244,6 +245,7 @@ class Replica:
         for peer in self._members.peers.values():
             if peer.node.held is not None and now > peer.node.held_until:
                 effects += emit(self._members.presence.end_held(peer.node, UNKNOWN))
+                self._members.moved.add(peer.node.name)
         return effects
 
     def _forget_ended(self, now: float) -> None:
@@ -281,6 +283,20 @@ class Replica:
             return None
         clock = 0 if held.held is not None else held.chain.clock
         return held.chain.replica.incarnation, clock
+
+    def moved(self) -> set[str]:
+        """Return the peers whose position may be another than when this was last asked."""
+        moved, self._members.moved = self._members.moved, set()
+        return moved
+
+    def steps_since(self, node: str, position: tuple[int, int]) -> list[Event] | None:
+        """Return what changed of a node since this position, in order; None if it is not known."""
+        held = self._members.presence.nodes.get(node)
+        incarnation, clock = position
+        if held is None or held.hidden or held.held is not None or not clock:
+            return None
+        known = incarnation == held.chain.replica.incarnation and clock <= held.chain.clock
+        return steps_after(held, clock) if known else None
 
     def vector(self) -> dict[ReplicaId, int]:
         """Return the clocks of all that is shown, our own included."""

@@ -42,6 +42,12 @@ class Segment:
         """Would one more step make too large a message?"""
         return self.weight >= CHUNK_BYTES_MAX or self.until - self.before >= CHUNK_ENTRIES_MAX
 
+    @property
+    def told(self) -> bool:
+        """Can every step be told, is none lost in the net change?"""
+        steps = {removal.clock for _, removal in self.gone.values()} | self.added.keys()
+        return len(steps) == self.until - self.before and 0 not in steps
+
 
 class Ring:
     """Contiguous segments, oldest first.
@@ -137,6 +143,20 @@ class Ring:
         while newer and (weight := weight + newer[-1].weight) <= CHUNK_BYTES_MAX:
             chosen.append(newer.pop())
         return _net(chosen, replica, clock)
+
+    def after(self, clock: int) -> list[Segment] | None:
+        """Return the segments that hold what came after `clock`; None where that is not known.
+
+        The first may begin before `clock` if each of its steps can be told.
+        """
+        newer: list[Segment] = []
+        for segment in reversed(self._segments):
+            if segment.until <= clock:
+                break
+            newer.append(segment)
+            if segment.before <= clock:
+                return newer[::-1] if segment.before == clock or segment.told else None
+        return None
 
     def _trim(self) -> None:
         while len(self._segments) > 1:

@@ -103,3 +103,37 @@ class TestReading:
         """What it is called, where it lives."""
         assert (alone.id, alone.cluster, alone.endpoint) == (A, "home", "a:1")
         assert alone.counters == {}
+
+    def test_steps_since(self, cluster: Cluster, a: Replica) -> None:
+        """What changed of a node since a position of this life; else it is not known."""
+        cluster.put("b", E1)
+        cluster.put("b", E1B)
+        cluster.put("b", E2)
+
+        told = [a.steps_since("b", (1, clock)) or [] for clock in (2, 3, 4)]
+        assert [[event.clock for event in each] for each in told] == [[3, 4], [4], []]
+        assert a.steps_since("b", (1, 5)) is None
+        assert a.steps_since("b", (2, 2)) is None
+        assert a.steps_since("b", (1, 0)) is None
+        assert a.steps_since("x", (1, 1)) is None
+
+        cluster.kill("b", DialOutcome.REFUSED)
+        cluster.start("b", "a", incarnation=2, settled=False)
+
+        assert a.steps_since("b", (2, 1)) is None
+
+    def test_moved(self, cluster: Cluster, a: Replica) -> None:
+        """Each that came, changed, began anew or went, once."""
+        a.moved()
+        assert a.moved() == set()
+
+        cluster.put("b", E1)
+        assert a.moved() == {"b"}
+
+        cluster.kill("b", DialOutcome.REFUSED)
+        cluster.start("b", "a", incarnation=2, settled=False)
+        assert a.moved() == {"b"}
+
+        cluster.wait(16)
+        assert a.position("b") == (2, 1)
+        assert a.moved() == {"b"}
