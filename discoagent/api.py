@@ -70,6 +70,10 @@ that still fits several is refused with code 2.
         -> {}, whether or not there is such a watch
     more        watch, batches: how many more batches the asker has room for
         -> nothing at all: no answer, unless the arguments are refused
+    log-level   level (nil: only say it): debug, info, warning or error
+        -> {"level"}
+    monitor     level ("info")
+        -> MORE: [[at_ms, level, message]...], the agent's log from now on; DONE {} after a `cancel`
     join        addresses: ["HOST:PORT"...], wait_ms (2000)
         -> {"results": [[address, ok, error or nil, code]...]}, code 0, 1 (not reached) or 4
     leave
@@ -83,8 +87,8 @@ with a registration that was there before. `wrapper` is the asker's own pid: whe
 the agent waits for a moment (25 ms, and only while the wrapper lives) for a `deregister` that tells
 how, before it gives the plain cause `exit`.
 
-*update* applies `tags` and `meta`, then `untag` and `unset`, then `tag` and `set`. *join* and
-*leave* are for root and the agent's own user.
+*update* applies `tags` and `meta`, then `untag` and `unset`, then `tag` and `set`. *join*,
+*leave*, *monitor* and a change of the *log-level* are for root and the agent's own user.
 
 **Restarts.** An agent that was just started is ready before it knows all that its former life knew:
 clients have to say their registrations again, other nodes may be starting, too. It tells a watch

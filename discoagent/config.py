@@ -50,7 +50,7 @@ class Config:
     labels: Mapping[str, str] = field(default_factory=dict)
     timing: Timing = field(default_factory=Timing)
     log_level: str = "info"
-    log_format: str = "text"
+    log_format: str | None = None  # journal where stderr goes there, else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,11 @@ _BY_ERRNO = {
 @click.option("--insecure", is_flag=True, help="Open --bind to other hosts without a key.")
 @click.option("--set", metavar="KEY=VALUE", multiple=True, help="Set any key of the file.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [default: info]")
-@click.option("--log-format", metavar="FORMAT", help="text or json. [default: text]")
+@click.option(
+    "--log-format",
+    metavar="FORMAT",
+    help="text, json or journal. [default: where stderr goes]",
+)
 @click.option("--check-config", is_flag=True, help="Name every problem of the configuration, end.")
 @click.version_option(__version__, prog_name="discoagent", message="%(prog)s %(version)s")
 def main(*, config_file: Path | None, check_config: bool, **flags: Any) -> None:

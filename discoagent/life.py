@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from typing import Any
 
-from discoagent import __version__, shapes
+from discoagent import __version__, logs, shapes
 from discoagent.clock import Clock
 from discoagent.config import Config
 from discoagent.core.effects import Effect, Emit, Event
@@ -29,6 +29,7 @@ from discoagent.local.effect_log import EffectLog
 from discoagent.local.finding import Finding
 from discoagent.local.keeping import Keeping
 from discoagent.local.lifetimes import Lifetimes
+from discoagent.local.monitors import Monitors
 from discoagent.local.queries import Queries
 from discoagent.local.registrar import Registrar
 from discoagent.local.restoring import restore
@@ -104,6 +105,7 @@ class Life:
             shown=self._queries.shown,
             wall_ms=clock.wall_ms,
         )
+        self._monitors = Monitors(loop=self._loop, send=self._socket.send, listen=logs.listen)
         self._registrar = Registrar(
             replica=self._replica,
             queries=self._queries,
@@ -154,6 +156,7 @@ class Life:
 
     def _drop_watches(self, name: bytes) -> None:
         self._watches.drop(name)
+        self._monitors.drop(name)
 
     def _tell_watches(self) -> None:
         self._watches.caught_up()
@@ -207,6 +210,7 @@ class Life:
             queries=self._queries,
             registrar=self._registrar,
             watches=self._watches,
+            monitors=self._monitors,
         )
 
     def start(self) -> None:
@@ -258,6 +262,7 @@ class Life:
         self._finding.close()
         self._lifetimes.close()
         self._watches.close()
+        self._monitors.close()
         self._transport.close()
         self._socket.close()
         self._loop.set_exception_handler(None)
@@ -276,6 +281,13 @@ class Life:
         self._runner.run(self._replica.depart(parting, cause, self.now()))
         _log.info("left the cluster" if parting is Parting.LEAVE else "stopped")
         self.ended.set_result(None)
+
+    def log_level(self, level: str | None) -> str:
+        """Set the log's level, if one is named, and return it."""
+        if level is not None:
+            logs.set_level(level)
+            _log.warning("the log's level is %s now", level)
+        return logs.level()
 
     def leave(self) -> None:
         """Depart for good, because an operator says so."""

@@ -1,14 +1,19 @@
-"""The agent's log: one record, one line on stderr, as text or as JSON.
+"""The agent's log: one record, one line, as text, as JSON, or to systemd's journal.
 
-Text has no times, for systemd's journal and its like write their own; information is the bare
-message (`ready node=... socket=... bind=...`), anything graver has its level in front. JSON has
-`at`, `level` and `message`, and `error` where there was an exception.
+Text has no times, for whoever reads it live knows them; information is the bare message
+(`ready node=... socket=... bind=...`), anything graver has its level in front. JSON has `at`,
+`level` and `message`, the fields that a message is about (`peer`, `state`), and `error` where there
+was an exception. The journal gets the same with its own priorities (`journal.py`).
+
+Besides, any number of *monitors* may listen, each at its own level.
 """
 
 import json
 import logging
 import sys
+from collections.abc import Callable
 
+from discoagent import journal
 from discoagent.instance import rfc3339
 
 _LOGGER = logging.getLogger("discoagent")
@@ -38,22 +43,84 @@ class JsonFormatter(logging.Formatter):
             "at": rfc3339(int(record.created * 1000)),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
+            **getattr(record, "fields", {}),
         }
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
 
 
-def set_up(level: str, form: str) -> None:
-    """Send everything that is logged in this process to stderr, as `form` (`text` or `json`)."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+class Monitor(logging.Handler):
+    """Someone who listens to the log: `take` gets milliseconds since the epoch, level, message."""
+
+    def __init__(self, level: str, take: Callable[[int, str, str], None]) -> None:
+        super().__init__(level.upper())
+        self._take = take
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand one record over."""
+        message = record.getMessage()
+        if record.exc_info:
+            message = f"{message}\n{logging.Formatter().formatException(record.exc_info)}"
+        self._take(int(record.created * 1000), record.levelname.lower(), message)
+
+
+def set_up(level: str, form: str | None = None) -> None:
+    """Send all that is logged in this process to stderr (`text`, `json`) or to the `journal`.
+
+    None: to the journal if that is where stderr goes, else to stderr as text; so, too, if there is
+    no journal.
+    """
+    handler = _handler(form)
     logging.getLogger().handlers = [
         handler
     ]  # the root's: what asyncio has to say comes the same way
     set_level(level)
 
 
+def _handler(form: str | None) -> logging.Handler:
+    if form == "journal" or (form is None and journal.connected()):
+        try:
+            return journal.JournalHandler()
+        except OSError as error:
+            _LOGGER.warning("no journal to log to (%s): logging to stderr", error)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    return handler
+
+
+def level() -> str:
+    """Return the level at which the log is written."""
+    return logging.getLevelName(_written().level or logging.INFO).lower()
+
+
 def set_level(level: str) -> None:
-    """Log what is at least as grave as `level`: debug, info, warning or error."""
-    _LOGGER.setLevel(level.upper())
+    """Write what is at least as grave as `level`: debug, info, warning or error."""
+    _written().setLevel(level.upper())
+    _listen()
+
+
+def listen(level: str, take: Callable[[int, str, str], None]) -> Callable[[], None]:
+    """Let `take` have each record of at least this level; return what ends that."""
+    monitor = Monitor(level, take)
+    logging.getLogger().addHandler(monitor)
+    _listen()
+
+    def stop() -> None:
+        logging.getLogger().removeHandler(monitor)
+        _listen()
+
+    return stop
+
+
+def _written() -> logging.Handler:
+    """Return what writes the log: the first handler; the others are monitors."""
+    handlers = logging.getLogger().handlers
+    if not handlers:
+        set_up("info", "text")
+    return logging.getLogger().handlers[0]
+
+
+def _listen() -> None:
+    """Make records of what somebody wants, and of nothing else: debugging costs."""
+    _LOGGER.setLevel(min(handler.level for handler in logging.getLogger().handlers))

@@ -18,6 +18,7 @@ from discoagent.core.limits import (
 )
 from discoagent.errors import InvalidRequest, shorten
 
+LOG_LEVELS = ("debug", "info", "warning", "error")
 TAGS_MAX = 64
 TAG_BYTES_MAX = 256
 META_KEYS_MAX = 64
@@ -127,6 +128,13 @@ def wait_ms(value: object, field: str) -> int:
 def number(value: object, field: str) -> int:
     """Check a request's number, or a point in wall-clock milliseconds."""
     return integer(value, field, 0, NUMBER_MAX)
+
+
+def log_level(value: object, field: str) -> str:
+    """Check a level of the log."""
+    if type(value) is not str or value not in LOG_LEVELS:
+        _refuse(field, f"one of {', '.join(LOG_LEVELS)}", value)
+    return value
 
 
 def flag(value: object, field: str) -> bool:

@@ -14,11 +14,11 @@ from discoagent import durations, endpoints, sockets
 from discoagent.core import limits
 from discoagent.core.timing import Timing
 from discoagent.errors import InvalidRequest
+from discoagent.rules import LOG_LEVELS
 
 LABEL_VALUE_BYTES_MAX = 1_024
 TABLES = ("timing", "labels")
-LOG_LEVELS = ("debug", "info", "warning", "error")
-LOG_FORMATS = ("text", "json")
+LOG_FORMATS = ("text", "json", "journal")
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _MODE = re.compile(r"(?:0o|0)?[0-7]{3}", re.ASCII)

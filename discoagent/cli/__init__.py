@@ -51,6 +51,11 @@ GROUPS: dict[str, dict[str, str]] = {
         "leave": "cluster:leave",
         "ping": "cluster:ping",
     },
+    "Operate": {
+        "monitor": "operating:monitor",
+        "log-level": "operating:log_level",
+        "metrics": "operating:metrics",
+    },
     "Tools": {
         "dev": "dev:dev",
         "version": "cluster:version",

@@ -15,13 +15,14 @@ from typing import Self
 from discoagent.client import calls
 from discoagent.client.asking import Asking
 from discoagent.client.calls import Greeting, Spec
+from discoagent.client.operating import Operating
 from discoagent.client.registering import Registering
 from discoagent.errors import DiscoError
 
 __all__ = ["Disco", "Greeting", "Spec"]
 
 
-class Disco(Asking, Registering):
+class Disco(Asking, Registering, Operating):
     """The agent on this host, to ask and to register with. Safe over threads, not over fork.
 
     `socket`: the path of the agent's socket; None: DISCO_SOCKET, else the first default path where

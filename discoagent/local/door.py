@@ -9,6 +9,7 @@ from discoagent import api
 from discoagent.errors import DiscoError
 from discoagent.local import operations, owners
 from discoagent.local.about import About
+from discoagent.local.monitors import Monitors
 from discoagent.local.owners import Asker
 from discoagent.local.queries import Queries, Row, row_of, sifted
 from discoagent.local.readiness import Readiness
@@ -46,6 +47,9 @@ class House(Protocol):
     def leave(self) -> None:
         """Depart; the agent ends after this turn."""
 
+    def log_level(self, level: str | None) -> str:
+        """Set the log's level, if one is named, and return it."""
+
 
 class Door:
     """Takes requests from the local socket and sends their answers."""
@@ -62,6 +66,7 @@ class Door:
         queries: Queries,
         registrar: Registrar,
         watches: Watches,
+        monitors: Monitors,
     ) -> None:
         """`answer` sends with the others of this turn; `send` at once, and says whether to anybody.
 
@@ -77,6 +82,7 @@ class Door:
         self._queries = queries
         self._registrar = registrar
         self._watches = watches
+        self._monitors = monitors
         self._askers: dict[str, Asker] = {}
         self._done: Mapping[type, Callable[[Caller, Any], None]] = {
             operations.Hello: self._hello,
@@ -93,6 +99,8 @@ class Door:
             operations.Watch: self._watch,
             operations.Cancel: self._cancel,
             operations.More: self._more,
+            operations.LogLevel: self._log_level,
+            operations.Monitor: self._monitor,
             operations.Join: self._join,
             operations.Leave: self._leave,
         }
@@ -230,10 +238,22 @@ class Door:
 
     def _cancel(self, caller: Caller, call: operations.Cancel) -> None:
         self._watches.cancel(caller.name, call.watch)
+        self._monitors.cancel(caller.name, call.watch)
         self._answer(caller, {})
 
     def _more(self, caller: Caller, call: operations.More) -> None:
         self._watches.more(caller.name, call.watch, call.batches)
+
+    # -- the log
+
+    def _log_level(self, caller: Caller, call: operations.LogLevel) -> None:
+        if call.level is not None:
+            owners.check_operator(caller.asker, self._house.uid, "log-level")
+        self._answer(caller, {"level": self._house.log_level(call.level)})
+
+    def _monitor(self, caller: Caller, call: operations.Monitor) -> None:
+        owners.check_operator(caller.asker, self._house.uid, "monitor")
+        self._monitors.open(caller.name, caller.number, call.level)
 
     # -- the node
 

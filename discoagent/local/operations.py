@@ -133,6 +133,18 @@ class More(NamedTuple):
     batches: int
 
 
+class LogLevel(NamedTuple):
+    """Say at which level the log is written; set it first if one is named."""
+
+    level: str | None = None
+
+
+class Monitor(NamedTuple):
+    """Ask for the log from now on."""
+
+    level: str = "info"
+
+
 class Join(NamedTuple):
     """Greet these nodes."""
 
@@ -159,6 +171,8 @@ Call = (
     | Watch
     | Cancel
     | More
+    | LogLevel
+    | Monitor
     | Join
     | Leave
 )
@@ -250,6 +264,8 @@ _OPERATIONS: Mapping[str, _Operation] = {
     "more": _Operation(
         More, {"watch": rules.number, "batches": _batches}, frozenset({"watch", "batches"})
     ),
+    "log-level": _Operation(LogLevel, {"level": _or_none(rules.log_level)}),
+    "monitor": _Operation(Monitor, {"level": rules.log_level}),
     "join": _Operation(Join, {"addresses": rules.addresses, **_WAIT}, frozenset({"addresses"})),
     "leave": _Operation(Leave, {}),
 }

@@ -17,6 +17,7 @@ from tests.cli.ctl import ARGV, Ask, ctl, environment
 NAMES = {
     *("list", "services", "resolve", "get", "register", "run", "update", "deregister", "renew"),
     *("watch", "wait", "members", "join", "leave", "status", "ping", "dev", "version"),
+    *("monitor", "log-level", "metrics"),
 }
 NOT_YET = {
     "watch": ("--from", "--save-token", "--topic", "-f"),

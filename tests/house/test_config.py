@@ -55,7 +55,7 @@ def test_nothing_said_is_the_contract_s_defaults(tmp_path: Path) -> None:
         labels={},
         timing=Timing(1.0, 2.0, 4.0, 15.0, 15.0, 3600.0),
         log_level="info",
-        log_format="text",
+        log_format=None,
     )
 
 
@@ -215,7 +215,7 @@ def test_every_problem_at_once_each_with_its_source(tmp_path: Path) -> None:
         f"{drop_in}: cluster must be a string, not 3",
         "DISCOAGENT_LOG_LEVEL must be one of debug, info, warning, error, not 'loud'",
         "--set insecure must be true or false, not 'maybe'",
-        "--log-format must be one of text, json, not 'xml'",
+        "--log-format must be one of text, json, journal, not 'xml'",
     ]
 
 
