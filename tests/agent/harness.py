@@ -206,6 +206,12 @@ class AgentProcess:
         return self.process.pid
 
     @property
+    def resident_kb(self) -> int:
+        """The memory that its process holds."""
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
+        return int(status.split("VmRSS:")[1].split()[0])
+
+    @property
     def bind(self) -> str:
         """Where its ROUTER listens; it was ready by then."""
         line = next(line for line in self.lines if line.startswith("ready "))

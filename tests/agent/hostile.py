@@ -25,7 +25,7 @@ from discoagent.core.messages import (
     Welcome,
 )
 from discoagent.endpoints import parse
-from discoagent.mesh.sockets import bind_pair, routing_id
+from discoagent.mesh.sockets import SMALL_FRAME_BYTES_MAX, bind_pair, routing_id
 from discoagent.wire import decode, encode, topic
 from tests.agent.harness import DEADLINE, AgentProcess
 from tests.wire.specimens import specimens
@@ -35,6 +35,7 @@ NODE = "hostile"
 STRANGER = ReplicaId("stranger", 3)
 NOBODY = ("127.0.0.1:1", "[::1]:1")  # where the strangers are said to be
 LOOK_MS = 5
+REPETITIONS = 10
 Reply = Welcome | Refusal | SyncChunk | ProbeReply | DigestReply
 REPLIES: dict[type, tuple[type[Reply], ...]] = {
     Hello: (Welcome, Refusal),
@@ -51,6 +52,7 @@ class HostilePeer:
         self._agent = agent
         self._cluster = cluster
         self._luck = luck
+        self._luck_of_replies = Random(luck.random())  # when it is asked is not in our hands
         self._prefix = topic(cluster)
         self._context = zmq.Context()
         self._router = self._socket(zmq.ROUTER)
@@ -117,7 +119,6 @@ class HostilePeer:
         self._dealer.send(encode(hello, self.id))
         until = time.monotonic() + DEADLINE
         while time.monotonic() < until:
-            self.reply()
             while self._dealer.poll(LOOK_MS):
                 message = decode(self._dealer.recv()).message
                 if isinstance(message, Welcome | Refusal) and message.number == self._hellos:
@@ -133,8 +134,8 @@ class HostilePeer:
 
     def ask(self) -> None:
         """Say something to the agent's ROUTER."""
-        frame = self._spoiled(self._luck.choice(self._repertoire))
-        self._dealer.send_multipart(self._frames(frame))
+        frame = self._luck.choice(self._repertoire)
+        self._dealer.send_multipart(_spoiled(frame, self._luck))
 
     def publish(self) -> None:
         """Let the agent's SUB hear something."""
@@ -143,32 +144,31 @@ class HostilePeer:
         honest = encode(beat, None)
         if self._luck.random() < 0.05:
             honest = self._luck.choice(self._repertoire)
-        self._publisher.send_multipart(self._frames(self._prefix + self._spoiled(honest)))
+        first, *more = _spoiled(honest, self._luck)
+        first = first[: SMALL_FRAME_BYTES_MAX - len(self._prefix)]  # more would end the connection
+        self._publisher.send_multipart([self._prefix + first, *more])
 
-    def reply(self) -> int:
-        """Answer what the agent's DEALER asked, by its number; return how many answers went."""
-        count = 0
+    def reply(self) -> None:
+        """Answer what the agent's DEALER asked, by its number, again and again."""
         while self._router.poll(0):
             name, frame = self._router.recv_multipart()
             question = decode(frame).message
             if not isinstance(question, Hello | SyncRequest | Probe | Digest):
                 continue
-            for said in self._replies:
+            for said in self._replies * REPETITIONS:
                 if isinstance(said, REPLIES[type(question)]):
                     answer = encode(replace(said, number=question.number), self.id)
-                    self._router.send_multipart([name, *self._frames(self._spoiled(answer))])
-                    count += 1
-        return count
+                    self._router.send_multipart([name, *_spoiled(answer, self._luck_of_replies)])
 
-    def _spoiled(self, frame: bytes) -> bytes:
-        """Change one field as a rule, sometimes any bytes, sometimes nothing."""
-        luck = self._luck.random()
-        if luck < 0.7:
-            return mutate(frame, self._luck)
-        return scramble(frame, self._luck) if luck < 0.85 else frame
 
-    def _frames(self, frame: bytes) -> list[bytes]:
-        return [frame, b"more"] if self._luck.random() < 0.01 else [frame]
+def _spoiled(frame: bytes, luck: Random) -> list[bytes]:
+    """Change one field as a rule, sometimes any bytes, sometimes nothing; rarely add a frame."""
+    share = luck.random()
+    if share < 0.7:
+        frame = mutate(frame, luck)
+    elif share < 0.85:
+        frame = scramble(frame, luck)
+    return [frame, b"more"] if luck.random() < 0.01 else [frame]
 
 
 def _begun(said: Message) -> DeltaMessage | None:

@@ -5,7 +5,6 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -95,12 +94,6 @@ def _alive_and_listed(cluster: Cluster) -> bool:
         return [it.name for it in asker.list("idle")] == ["idle/x@a"]
 
 
-def resident_kb(pid: int) -> int:
-    """Return the memory that a process holds, in kB."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(status.split("VmRSS:")[1].split()[0])
-
-
 def restarts_cost_the_same(rounds: int, entries: int) -> None:
     """File, memory and the time of a start after many restarts are those after a few."""
     sizes, memory, starts = [], [], []
@@ -113,7 +106,7 @@ def restarts_cost_the_same(rounds: int, entries: int) -> None:
                 began = time.perf_counter()
                 assert len(asker.list("s")) == entries
                 starts.append(time.perf_counter() - began)
-            memory.append(resident_kb(cluster["a"].pid))
+            memory.append(cluster["a"].resident_kb)
             sizes.append(sum(path.stat().st_size for path in cluster["a"].state.iterdir()))
     few = max(4, rounds // 10)
     print(f"file {sizes[:3]} ... {sizes[-3:]} bytes, memory {memory[:3]} ... {memory[-3:]} kB")

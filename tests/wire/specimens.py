@@ -1,5 +1,7 @@
 """A full message of each kind, every optional part of it there."""
 
+import msgpack
+
 from discoagent.core.entry import Cause, Entry, Kind, MemberRecord, ReplicaId
 from discoagent.core.messages import (
     Absent,
@@ -35,8 +37,20 @@ _THIRD = ReplicaId("node-c", 5)
 _ENDPOINTS = ("10.0.0.5:7800", "10.0.0.6:7800", "[fe80::1]:7800")
 _CAUSE = Cause("registered", b"\x94\xcd\x03\xe8\xcd\x30\x39\xa3/sh\xc0", 1_700_000_000_000)
 _OWNER = b"12345678\x95\xcd\x03\xe8\x2a\x07\xc0\xc0"
-_SERVICE = Entry(Kind.SERVICE, "web", "web-1", _OWNER, b"\x90" * 60)
-_PRESENCE = Entry(Kind.PRESENCE, "room:1", "älice", _OWNER, b"\x90" * 20)
+_SERVICE = Entry(
+    Kind.SERVICE,
+    "web",
+    "web-1",
+    _OWNER,
+    msgpack.packb(["passing", "::1", 80, ["t"], {"k": "v"}, ["process", 42], 1, 2, [3, 4], []]),
+)
+_PRESENCE = Entry(
+    Kind.PRESENCE,
+    "älice",
+    "3.000000000004",
+    _OWNER,
+    msgpack.packb(["room:1", {"device": "tv"}, ["process", 42], 1, 2, [3, 4]]),
+)
 _FORGOTTEN = Entry(Kind.FORGOTTEN, "", "", b"", ReplicaId("gone", 7))
 
 
@@ -45,7 +59,6 @@ def specimens(
     peer: ReplicaId,
     endpoints: tuple[str, str, str],
     cluster: str = "prod",
-    service: Entry = _SERVICE,
 ) -> tuple[Message, ...]:
     """Return what `sender` may say, of itself, of `peer` and of a third at these endpoints."""
     record = MemberRecord(
@@ -56,10 +69,10 @@ def specimens(
         sender,
         4,
         9,
-        {5: (service, _CAUSE), 6: (_PRESENCE, None), 8: (_FORGOTTEN, _CAUSE), 9: (member, _CAUSE)},
+        {5: (_SERVICE, _CAUSE), 6: (_PRESENCE, None), 8: (_FORGOTTEN, _CAUSE), 9: (member, _CAUSE)},
         {2: Removal(_CAUSE, 7), 3: Removal(Cause("exit:SIGKILL", b"", 5), 0)},
     )
-    page = Page(peer, 3, 20, {4: service, 11: _PRESENCE, 20: member}, ((1, 2), (4, 1), (11, 10)))
+    page = Page(peer, 3, 20, {4: _SERVICE, 11: _PRESENCE, 20: member}, ((1, 2), (4, 1), (11, 10)))
     members = (
         Acquaintance(peer, endpoints[1], 20, Standing.ALIVE, 350, 17),
         Acquaintance(_THIRD, endpoints[2], 2, Standing.RESTARTING, 4_000, 9, 120),
