@@ -31,7 +31,9 @@ overlays are worked out when read and make no events, so an event's rows have no
 
 **Operations**: the arguments (and what they are if absent), then the result. `wait_ms` (0): until
 the agent is ready, a query waits so long, then answers what there is. The result of every query is
-a map with `"partial"`: was the agent not ready? Changes never wait. `id` is
+a map with `"partial"`: was the agent not ready? It holds `"stale_ms"`, too, where most other nodes
+are silent, so that the agent may be cut off: how long ago it heard the one that is silent for
+longest. Changes never wait. `id` is
 `SERVICE/INSTANCE@NODE`, `SERVICE/INSTANCE` or `INSTANCE`; this node's own is preferred, and one
 that still fits several is refused with code 2.
 

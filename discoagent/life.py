@@ -197,6 +197,7 @@ class Life:
                 "replica": self._replica.counters,
             },
             now=self.now,
+            wall_ms=self._clock.wall_ms,
         )
 
     def _open_door(self) -> Door:

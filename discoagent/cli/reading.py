@@ -5,8 +5,17 @@ from collections.abc import Callable
 import click
 
 from discoagent.cli import output
-from discoagent.cli.command import DURATION, Session, filter_option, finish, usage, verb
-from discoagent.cli.views import INSTANCES, SERVICES
+from discoagent.cli.command import (
+    DURATION,
+    PARTIAL,
+    Session,
+    filter_option,
+    finish,
+    usage,
+    verb,
+)
+from discoagent.cli.output import Printer
+from discoagent.cli.views import INSTANCES, SERVICES, span
 from discoagent.errors import NoInstance
 from discoagent.instance import Instance
 
@@ -99,10 +108,16 @@ def services(session: Session) -> int:
 @click.option(
     "--wait", type=DURATION, help="Wait for the first so long; 1 when there is still none."
 )
-def resolve(session: Session, *, service: str, one: bool, wait: float | None) -> int:
+@click.option(
+    "--stale-ok", is_flag=True, help="0 also while the agent may be cut off from most others."
+)
+def resolve(
+    session: Session, *, service: str, one: bool, wait: float | None, stale_ok: bool
+) -> int:
     """Print addresses to connect to: one HOST:PORT a line.
 
-    Only usable instances that have a port; 1 when there are none.
+    Only usable instances that have a port; 1 when there are none. While most other nodes are silent
+    the agent may be cut off: it answers what it knows with 5, and says how old that may be.
     """
     printer = session.printer(output.RESOLVE, "host:port")
     with session.disco(waits=wait is not None) as disco:
@@ -115,9 +130,20 @@ def resolve(session: Session, *, service: str, one: bool, wait: float | None) ->
             printer.one(best(found), INSTANCES)
         elif found or (printer.format == "json" and not one):
             printer.many(found, INSTANCES)
-        if not found and not disco.partial:
+        if not found and not disco.partial and (disco.stale is None or stale_ok):
             raise NoInstance(f"no usable instance of {service} with a port")
-        return finish(printer, disco)
+        return finish(printer, disco, _staleness(printer, disco.stale, stale_ok=stale_ok))
+
+
+def _staleness(printer: Printer, stale: float | None, *, stale_ok: bool) -> int:
+    """Say how old an answer may be; return the exit code that this makes."""
+    if stale is None:
+        return 0
+    printer.talk(
+        "most other nodes are silent, so the agent may be cut off: "
+        f"what it knows may be {span(1000 * stale)} old"
+    )
+    return 0 if stale_ok else PARTIAL
 
 
 def best(instances: list[Instance]) -> Instance:

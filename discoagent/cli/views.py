@@ -210,7 +210,8 @@ def instance_lines(it: Instance) -> Iterator[tuple[str, str]]:
 def status_lines(it: Json) -> Iterator[tuple[str, str]]:
     """The state of an agent, as (label, text); the line without a label is its title."""
     yield "", f"{it['node']} - discoagent {plain(str(it['version']))}, cluster {it['cluster']}"
-    remarks = [word for word in ("alone", "isolated") if it.get(word)]
+    remarks = ["alone"] if it.get("alone") else []
+    remarks += [f"isolated since {it['isolated_since']}"] if it.get("isolated_since") else []
     remarks += [] if it.get("secure") else ["insecure: no cluster key"]
     state = "ready" if it["ready"] else "not ready"
     yield "State", state + (f" ({'; '.join(remarks)})" if remarks else "")

@@ -30,7 +30,17 @@ class Asking(Base):
     @property
     def partial(self) -> bool:
         """Was the last answer to this thread partial: was the agent not ready yet?"""
-        return self._pool.partial
+        return self._pool.quality.partial
+
+    @property
+    def stale(self) -> float | None:
+        """Was the last answer to this thread stale: may the agent be cut off from most others?
+
+        Seconds since it last heard some of those that it should hear; None if all is well. Of
+        `list` and `resolve`.
+        """
+        ms = self._pool.quality.stale_ms
+        return None if ms is None else ms / 1000
 
     def hello(self) -> Greeting:
         """Return who the agent is: node, incarnation, cluster, version, api, wire, pid."""

@@ -12,7 +12,7 @@ import zmq
 from discoagent import sockets
 from discoagent.client import calls
 from discoagent.client.calls import Greeting
-from discoagent.client.session import Answer, Call, Session
+from discoagent.client.session import Answer, Call, Quality, Session
 from discoagent.errors import AgentUnavailable, DiscoError, TimeoutExpired
 
 WINDOW = (
@@ -47,7 +47,7 @@ class Outcome(NamedTuple):
 
     value: Any = None
     error: DiscoError | None = None
-    partial: bool = False
+    quality: Quality = Quality()
 
     def result(self) -> Any:
         """Return the value, or raise the error."""
@@ -210,10 +210,10 @@ class Connection:
 
 def _outcome(answer: Answer) -> Outcome:
     try:
-        value, partial = answer.result()
+        value, quality = answer.result()
     except DiscoError as error:
         return Outcome(error=error)
-    return Outcome(value, None, partial)
+    return Outcome(value, None, quality)
 
 
 def dial(path: str | None, timeout: float) -> Connection:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from discoagent.client.connection import Connection, dial
-from discoagent.client.session import Call
+from discoagent.client.session import Call, Quality
 from discoagent.errors import DiscoError
 
 T = TypeVar("T")
@@ -37,9 +37,10 @@ class Pool:
         return self._closed
 
     @property
-    def partial(self) -> bool:
-        """Was the last answer to this thread partial?"""
-        return bool(getattr(self._last, "partial", False))
+    def quality(self) -> Quality:
+        """How far can the last answer to this thread be relied on?"""
+        quality: Quality = getattr(self._last, "quality", Quality())
+        return quality
 
     def check(self) -> None:
         """Raise DiscoError in the child of a fork, and after `close`."""
@@ -52,7 +53,7 @@ class Pool:
         """Ask one thing. Raises the error that is answered, AgentUnavailable, TimeoutExpired."""
         with self.connection() as connection:
             outcome = connection.ask(call, self.timeout if timeout is None else timeout)
-        self._last.partial = outcome.partial
+        self._last.quality = outcome.quality
         value: T = outcome.result()
         return value
 

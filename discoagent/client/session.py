@@ -5,7 +5,7 @@ thread, so that the threaded `Disco` and an asyncio client are two thin shells o
 
     number, frame = session.ask(call)   # you must send `frame`
     answer = session.receive(frame)     # for every frame that arrives; None: it finished nothing
-    value, partial = answer.result()    # or raises the error that the agent answered
+    value, quality = answer.result()    # or raises the error that the agent answered
 
 What can be asked, and how its result is read, is in `calls.py`.
 """
@@ -35,6 +35,17 @@ class Call(NamedTuple, Generic[T_co]):
     read: Callable[[list[Any], Any], T_co]
 
 
+class Quality(NamedTuple):
+    """How far an answer can be relied on.
+
+    `partial`: the agent was not ready. `stale_ms`: it may be cut off from the others, and has not
+    heard some of them for so long.
+    """
+
+    partial: bool = False
+    stale_ms: int | None = None
+
+
 class Answer(NamedTuple):
     """What finished a request, or, for a stream, what came of it.
 
@@ -47,8 +58,8 @@ class Answer(NamedTuple):
     bodies: list[Any]
     body: Any
 
-    def result(self) -> tuple[Any, bool]:
-        """Return the result and whether it is partial; raise the error that was answered.
+    def result(self) -> tuple[Any, Quality]:
+        """Return the result and how far to rely on it; raise the error that was answered.
 
         Raises DiscoError (kind `protocol`) if the answer does not have the shape of `api.py`.
         """
@@ -56,12 +67,16 @@ class Answer(NamedTuple):
             raise error_of(self.body)
         try:
             value = self.call.read(self.bodies, self.body)
-            partial = bool(self.body.get("partial")) if isinstance(self.body, dict) else False
+            told = self.body if isinstance(self.body, dict) else {}
+            stale_ms = told.get("stale_ms")
+            quality = Quality(
+                bool(told.get("partial")), None if stale_ms is None else int(stale_ms)
+            )
         except DiscoError:
             raise
         except Exception as error:  # whatever shape the nonsense has
             raise nonsense(f"its answer to `{self.call.operation}` has another shape") from error
-        return value, partial
+        return value, quality
 
 
 class _Open(NamedTuple):

@@ -7,6 +7,7 @@ from typing import Any
 from discoagent import __version__
 from discoagent.api import API_VERSION
 from discoagent.core.replica import Replica
+from discoagent.instance import rfc3339
 from discoagent.local.queries import Queries
 from discoagent.local.readiness import Readiness
 from discoagent.wire import WIRE_VERSION
@@ -27,6 +28,7 @@ class About:
         socket: str,
         counters: Mapping[str, Counters],
         now: Callable[[], float],
+        wall_ms: Callable[[], int],
     ) -> None:
         """`bound` and `socket`: where it listens; `counters`: by part, then by what is counted."""
         self._replica = replica
@@ -36,6 +38,7 @@ class About:
         self._socket = socket
         self._counters = counters
         self._now = now
+        self._wall_ms = wall_ms
         self._began = now()
 
     def hello(self) -> dict[str, Any]:
@@ -61,7 +64,7 @@ class About:
             "wire": WIRE_VERSION,
             "ready": self._readiness.ready,
             "alone": self._readiness.alone,
-            "isolated": False,
+            **self._isolation(),
             "bind": self._bound,
             "advertise": self._replica.endpoint,
             "socket": self._socket,
@@ -72,6 +75,14 @@ class About:
             "instances": instances,
             "counters": self._counted(),
         }
+
+    def _isolation(self) -> dict[str, Any]:
+        """Return whether most others are silent, so that this agent may be cut off, since when."""
+        isolation = self._replica.isolation(self._now())
+        if isolation is None:
+            return {"isolated": False, "isolated_since": None}
+        began = self._wall_ms() - round(isolation.seconds * 1000)
+        return {"isolated": True, "isolated_since": rfc3339(began)}
 
     def _counted(self) -> dict[str, int]:
         """Return what was received, answered, refused and dropped, by `part.what`."""

@@ -151,9 +151,11 @@ class Door:
         except Exception as error:  # noqa: BLE001 - as in `take`
             self._fail(caller, error)
 
-    @property
-    def _partial(self) -> bool:
-        return not self._readiness.ready
+    def _quality(self) -> dict[str, Any]:
+        """Return how far an answer given now can be relied on: a part of every query's result."""
+        stale_ms = self._queries.stale_ms(self._house.now())
+        stale = {} if stale_ms is None else {"stale_ms": stale_ms}
+        return {"partial": not self._readiness.ready, **stale}
 
     # -- queries
 
@@ -172,41 +174,41 @@ class Door:
         self._when_ready(
             caller,
             call.wait_ms,
-            lambda: self._pages(caller, _pages_of(self._queries.rows(call), call), self._partial),
+            lambda: self._pages(caller, _pages_of(self._queries.rows(call), call), self._quality()),
         )
 
-    def _pages(self, caller: Caller, pages: Iterator[list[Row]], partial_answer: bool) -> None:  # noqa: FBT001
+    def _pages(self, caller: Caller, pages: Iterator[list[Row]], last: dict[str, Any]) -> None:
         """Send one page a turn, so that a long list holds nobody up; stop if nobody is there."""
         page = next(pages, None)
         if page is None:
-            self._answer(caller, {"partial": partial_answer})
+            self._answer(caller, last)
         elif not page:
-            self._later(partial(self._pages, caller, pages, partial_answer))
+            self._later(partial(self._pages, caller, pages, last))
         elif self._send(caller.name, api.more(caller.number, page)):
             if len(page) < api.LIST_PAGE_ROWS // 10:
-                self._pages(caller, pages, partial_answer)
+                self._pages(caller, pages, last)
             else:
-                self._later(partial(self._pages, caller, pages, partial_answer))
+                self._later(partial(self._pages, caller, pages, last))
 
     def _get(self, caller: Caller, call: operations.Get) -> None:
         def answer() -> None:
             shown = self._queries.resolve(call.id)
             row = row_of(shown.node, shown.entry, shown.overlay)
-            self._answer(caller, {"row": row, "partial": self._partial})
+            self._answer(caller, {"row": row, **self._quality()})
 
         self._when_ready(caller, call.wait_ms, answer)
 
     def _services(self, caller: Caller, call: operations.Services) -> None:
         def answer() -> None:
             services = self._queries.services()
-            self._answer(caller, {"services": services, "partial": self._partial})
+            self._answer(caller, {"services": services, **self._quality()})
 
         self._when_ready(caller, call.wait_ms, answer)
 
     def _members(self, caller: Caller, call: operations.Members) -> None:
         def answer() -> None:
             members = self._queries.members(self._house.now())
-            self._answer(caller, {"members": members, "partial": self._partial})
+            self._answer(caller, {"members": members, **self._quality()})
 
         self._when_ready(caller, call.wait_ms, answer)
 

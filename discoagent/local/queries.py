@@ -130,6 +130,11 @@ class Queries:
             for view in self._replica.members(now)
         ]
 
+    def stale_ms(self, now: float) -> int | None:
+        """Return since when some are not heard, if that may be because we are cut off ourselves."""
+        isolation = self._replica.isolation(now)
+        return None if isolation is None else round(isolation.stale * 1000)
+
     def counts(self, now: float) -> tuple[dict[str, int], dict[str, int]]:
         """Return how many members are in each state, and how many instances are shown."""
         views = self._replica.members(now)

@@ -32,6 +32,7 @@ STATUS = {
     "ready": False,
     "alone": False,
     "isolated": False,
+    "isolated_since": None,
     "bind": "127.0.0.1:7800",
     "advertise": "127.0.0.1:7800",
     "socket": "/a.sock",
@@ -57,6 +58,15 @@ def unready(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[
     }
     pages = [(number, 2, rows)] if operation == "list" else []
     return [*pages, (number, 0, bodies[operation])]
+
+
+def isolated(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
+    """Answer what an agent would that finds most others silent."""
+    known = "web" in arguments.get("services", [])
+    body = {"list": {"partial": False, "stale_ms": 6_200}, "hello": GREETING}.get(operation)
+    status = {**STATUS, "isolated": True, "isolated_since": "2026-01-01T00:00:00.000Z"}
+    pages = [(number, 2, [row(overlay="suspect")])] if operation == "list" and known else []
+    return [*pages, (number, 0, body or status)]
 
 
 def nonsense(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
@@ -103,6 +113,23 @@ def test_a_node_s_state_shows_on_its_instances(socket: str, ask: Ask) -> None:
     """Restarting is usable."""
     with Stub(socket, unready):
         assert ask("list", "web", "-o", "json").json[0]["state"] == "restarting"
+
+
+def test_an_agent_that_may_be_cut_off(socket: str, ask: Ask) -> None:
+    """It resolves with 5 and says how old that may be, unless that is in order."""
+    with Stub(socket, isolated):
+        answer = ask("resolve", "web")
+        assert (answer.code, answer.out) == (5, "10.0.0.1:80\n")
+        assert answer.err == (
+            "discoctl: most other nodes are silent, so the agent may be cut off: "
+            "what it knows may be 6.2s old\n"
+        )
+        assert ask("resolve", "web", "-q") == (5, "", "")
+        assert ask("resolve", "nope").code == 5
+        assert ask("resolve", "web", "--stale-ok", "--one").code == 0
+        assert ask("resolve", "nope", "--stale-ok").code == 1
+        assert ask("list", "web").code == 0
+        assert "isolated since 2026-01-01T00:00:00.000Z" in ask("status").out
 
 
 def test_waiting_for_ready(socket: str, ask: Ask) -> None:

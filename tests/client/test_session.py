@@ -7,7 +7,7 @@ import pytest
 
 from discoagent.api import REQUEST_BYTES_MAX, Status
 from discoagent.client import calls
-from discoagent.client.session import Session
+from discoagent.client.session import Quality, Session
 from discoagent.errors import (
     AgentUnavailable,
     Conflict,
@@ -44,7 +44,10 @@ def test_answers_find_their_requests_in_any_order() -> None:
 
     found = [session.receive(answer(n, 0, {"node": str(n)})) for n in (second, first)]
 
-    assert [it and it.result() for it in found] == [(str(second), False), (str(first), False)]
+    assert [it and it.result() for it in found] == [
+        (str(second), Quality()),
+        (str(first), Quality()),
+    ]
     assert session.open == 0
 
 
@@ -54,12 +57,12 @@ def test_pages_are_put_together_in_order() -> None:
     for page in ([row(id="1"), row(id="2")], [row(id="3")]):
         assert session.receive(answer(number, 2, page)) is None
 
-    last = session.receive(answer(number, 0, {"partial": True}))
+    last = session.receive(answer(number, 0, {"partial": True, "stale_ms": 1_500}))
 
     assert last is not None
-    instances, partial = last.result()
+    instances, quality = last.result()
     assert [it.id for it in instances] == ["1", "2", "3"]
-    assert partial
+    assert quality == Quality(partial=True, stale_ms=1_500)
 
 
 def test_a_stream_is_shown_as_it_comes() -> None:
@@ -217,4 +220,4 @@ def test_a_later_agent_may_append_to_an_answer() -> None:
     found = session.receive(msgpack.packb([number, 0, {"node": "a", "more": 1}, "later"]))
 
     assert found is not None
-    assert found.result() == ("a", False)
+    assert found.result() == ("a", Quality())
