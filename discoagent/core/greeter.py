@@ -44,6 +44,7 @@ class Greeter:
         self._members = members
         self._queue: deque[str] = deque()
         self._said: dict[str, Asked] = {}  # Hellos that wait for their answer, by endpoint
+        self._invited: set[str] = set()  # which of these an operator asked for
         self._number = 0
         self._own: set[str] = {members.endpoint}  # endpoints that turned out to be ours
         self._noted: dict[str, float] = {}
@@ -64,11 +65,18 @@ class Greeter:
         return self._pump(now)
 
     def again(self, endpoint: str, now: float) -> list[Effect]:
-        """Say Hello even to somebody who is known, as when an operator asks."""
+        """Say Hello even to somebody who is known."""
         if endpoint in self._own:
             return []
         self._said.pop(endpoint, None)
         return self._say(endpoint, now)
+
+    def invite(self, endpoint: str, now: float) -> list[Effect]:
+        """Say Hello because an operator asks: to be refused for our name ends nobody then."""
+        effects = self.again(endpoint, now)
+        if effects:
+            self._invited.add(endpoint)
+        return effects
 
     def back(self, endpoint: str, now: float) -> list[Effect]:
         """Say Hello to somebody who seems to be back, unless one is on its way."""
@@ -112,6 +120,7 @@ class Greeter:
     def _say(self, endpoint: str, now: float) -> list[Effect]:
         self._number += 1
         members = self._members
+        self._invited.discard(endpoint)
         self._said[endpoint] = Asked(self._number, now, members.real, endpoint)
         hello = Hello(self._number, members.cluster, members.endpoint, WIRE, (), members.own.clock)
         return [Connect(endpoint), Send((endpoint,), hello)]
@@ -227,6 +236,7 @@ class Greeter:
             effects += members.show(peer, "it answered", now)
         peer.welcomed = True
         self.welcomed = True
+        self._invited.discard(asked.whom)
         effects.append(Greeted(asked.whom, sender))
         return peer, effects + self._pump(now)
 
@@ -237,6 +247,8 @@ class Greeter:
             self._members.counters["refusal-unasked"] += 1
             return []
         endpoint = asked.whom
+        invited = endpoint in self._invited
+        self._invited.discard(endpoint)
         kind, text = refusal.kind, refusal.text
         effects: list[Effect] = [
             Refused(kind, endpoint, sender, refusal.cluster, text, by_us=False)
@@ -247,7 +259,7 @@ class Greeter:
         else:
             self._said[endpoint] = asked._replace(number=0)  # the next one waits its time
         known = any(peer.state in PRESENT for peer in self._members.peers.values())
-        if kind is RefusalKind.NAME and not known:
+        if kind is RefusalKind.NAME and not known and not invited:
             effects.append(Namesake(text))
         return effects + self._pump(now)
 

@@ -172,7 +172,7 @@ class Replica:
     def join(self, endpoint: str, now: float) -> list[Effect]:
         """Greet one endpoint even if it is known; the outcome is `Greeted` or `Refused`."""
         self._witness(now)
-        return self._greeter.again(endpoint, self._clock.now)
+        return self._greeter.invite(endpoint, self._clock.now)
 
     def receive(self, envelope: Envelope, now: float) -> list[Effect]:
         """Take in one message of a peer."""

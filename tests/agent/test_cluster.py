@@ -165,6 +165,22 @@ def test_a_living_namesake_ends_the_newcomer() -> None:
         assert any(f"in use at {first.bind}" in line for line in second.lines)
 
 
+def test_an_operator_joins_where_the_name_is_taken() -> None:
+    """It is told so, with the code of a conflict; the agent that it asked serves on."""
+    with (
+        scratch_directory() as directory,
+        start_agent(directory, "a") as first,
+        scratch_directory() as elsewhere,
+        start_agent(elsewhere, "a") as second,
+        second.raw() as asker,
+    ):
+        ((_, ok, error, code),) = asker.ask("join", addresses=[first.bind])["results"]
+
+        assert (ok, code) == (False, Conflict.code)
+        assert f"in use at {first.bind}" in error
+        assert asker.register("web", port=80) == asker.list()[0]
+
+
 def test_leave_is_at_once() -> None:
     """Every entry is removed elsewhere, the node has left, its agent ends with 0."""
     with Cluster("a", "b") as pair, pair["b"].raw() as watcher:

@@ -371,6 +371,14 @@ class TestBeingAnswered:
             Refusal(2, RefusalKind.NAME, "home", "taken"), B, 1.4
         )
 
+    def test_an_operator_s_try_ends_nobody(self, greeter: Greeter) -> None:
+        """Whoever serves alone is told that its name is taken there, and serves on."""
+        for number in (1, 2):
+            greeter.invite("x:1", 1.0)
+            refused = greeter.refusal(Refusal(number, RefusalKind.NAME, "home", "no"), B, 1.1)
+
+            assert [type(effect) for effect in refused] == [Refused, Disconnect]
+
 
 def test_two_that_greet_each_other_at_once(cluster: Cluster) -> None:
     """Both say Hello, both answer, and each knows the other once."""
