@@ -68,6 +68,14 @@ that still fits several is refused with code 2.
     watch       services ([]: all), wait_ms, caught_up (false)
         -> MORE: [event...] batches: the present as `added`, a `synced`, then events as they
            happen, `caught-up` if that was asked for; DONE {} after a `cancel`
+    seen        nodes (nil: all that are present), wait_ms
+        -> MORE: [], now and then; DONE once so many have seen what this node has changed until
+           now, or when the time is over, or at once if there are fewer:
+           {"seen": [[node, ms until that was known]...], "missing": [node...]}
+    converged   wait_ms
+        -> MORE: [], now and then; DONE once all that are present have what is shown here now, or
+           when the time is over: {"nodes": [[node, "same", "behind" or "silent",
+           {node: how many of its steps are missing there}]...], "partial"}
     cancel      watch: the number of its request
         -> {}, whether or not there is such a watch
     more        watch, batches: how many more batches the asker has room for

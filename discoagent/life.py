@@ -33,6 +33,7 @@ from discoagent.local.monitors import Monitors
 from discoagent.local.queries import Queries
 from discoagent.local.registrar import Registrar
 from discoagent.local.restoring import restore
+from discoagent.local.seeing import Seeing
 from discoagent.local.turns import Turns
 from discoagent.local.watches import Watches
 from discoagent.mesh.dialling import dial
@@ -124,12 +125,16 @@ class Life:
             loop=self._loop,
             wall_ms=clock.wall_ms,
         )
+        self._seeing = Seeing(
+            loop=self._loop, replica=self._replica, perform=self._perform, now=self.now
+        )
         self._runner = Runner(
             transport=self._transport,
             finding=self._finding,
             log=self._effect_log,
             publish=self._publish,
             dial=lambda endpoint: self._spawn(self._dial(endpoint)),
+            seen=self._seeing.answered,
             ended=self.ended,
         )
         self._turns = Turns(
@@ -212,6 +217,7 @@ class Life:
             registrar=self._registrar,
             watches=self._watches,
             monitors=self._monitors,
+            seeing=self._seeing,
         )
 
     def start(self) -> None:
@@ -262,6 +268,7 @@ class Life:
         self._turns.close()
         self._finding.close()
         self._lifetimes.close()
+        self._seeing.close()
         self._watches.close()
         self._monitors.close()
         self._transport.close()

@@ -39,14 +39,19 @@ class Runner:
         log: EffectLog,
         publish: Callable[[Event], None],
         dial: Callable[[str], None],
+        seen: Callable[[SeenBy], None],
         ended: "asyncio.Future[int | None]",
     ) -> None:
-        """`publish` tells of an event, `dial` probes a port; `ended` is set at the life's end."""
+        """`publish` tells of an event, `dial` probes a port, `seen` takes in who has seen what.
+
+        `ended` is set at the life's end.
+        """
         self._transport = transport
         self._finding = finding
         self._log = log
         self._publish = publish
         self._dial = dial
+        self._seen = seen
         self._ended = ended
         self.peers_moved = False  # whoever looks sets it back
 
@@ -87,7 +92,9 @@ class Runner:
                     self._ended.set_result(effect.incarnation)
             case StateChanged():
                 self.peers_moved = True
-            case Emit() | SeenBy():
+            case SeenBy():
+                self._seen(effect)
+            case Emit():
                 pass
             case _:
                 assert_never(effect)

@@ -50,6 +50,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "join": "cluster:join",
         "leave": "cluster:leave",
         "ping": "cluster:ping",
+        "converged": "cluster:converged",
     },
     "Operate": {
         "monitor": "operating:monitor",

@@ -8,8 +8,8 @@ import click
 
 from discoagent import __version__, api
 from discoagent.cli import output, views
-from discoagent.cli.command import Duration, Session, finish, verb
-from discoagent.cli.views import JOINS, MEMBERS
+from discoagent.cli.command import DURATION, PARTIAL, Duration, Session, finish, verb
+from discoagent.cli.views import JOINS, MEMBERS, STANDINGS
 from discoagent.errors import DiscoError, Refused, TimeoutExpired
 
 FOR_EVER = -1.0
@@ -64,6 +64,32 @@ def _ready(session: Session, disco: Any, patience: float) -> tuple[dict[str, Any
     if bound is not None and bound == first and bound != patience:
         raise TimeoutExpired(f"the agent was not ready within {bound:g} s")
     return found, 1
+
+
+@verb("converged", example="discoctl converged\ndiscoctl converged --wait 10s && run-the-tests")
+@click.option(
+    "--wait", type=DURATION, help="Give the nodes so long to reach it; 1 when one is behind still."
+)
+def converged(session: Session, wait: float | None) -> int:
+    """Ask whether all other nodes have what this agent shows now.
+
+    What is on its way is given a moment. 1 says who is behind and in what, 5 who is silent.
+    """
+    printer = session.printer(output.COMMON)
+    bound = session.timeout if wait is not None else None
+    with session.disco(waits=wait is not None) as disco:
+        found = disco.converged(wait if bound is None or wait is None else min(wait, bound))
+        if bound is not None and wait is not None and bound < wait and not found["converged"]:
+            raise TimeoutExpired(f"the nodes had not converged within {bound:g} s")
+        printer.report(found, found["nodes"], STANDINGS)
+        return finish(printer, disco, _standing([it["state"] for it in found["nodes"]]))
+
+
+def _standing(states: list[str]) -> int:
+    """Return the exit code for how the nodes stand: who is behind says no, silence says nothing."""
+    if "behind" in states:
+        return 1
+    return PARTIAL if "silent" in states else 0
 
 
 @verb("join", example="discoctl join 10.0.0.1:7800 seeds.internal:7800")

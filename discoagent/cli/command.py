@@ -130,8 +130,30 @@ class Pair(click.ParamType):  # type: ignore[type-arg]
         return "K=V"
 
 
+class Nodes(click.ParamType):  # type: ignore[type-arg]
+    """How many other nodes: `all`, or a number of them."""
+
+    name = "nodes"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | int:
+        """Read the text."""
+        if value == "all":
+            return "all"
+        text = str(value)
+        if not (text.isascii() and text.isdigit() and len(text) <= 6 and int(text) >= 1):
+            self.fail(f"{text!r} is neither all nor a number of nodes", param, ctx)
+        return int(text)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return what stands for the value in `--help`."""
+        return "all|N"
+
+
 DURATION = Duration()
 PAIR = Pair()
+NODES = Nodes()
 PORT = click.IntRange(1, 65535)
 
 

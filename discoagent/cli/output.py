@@ -81,6 +81,13 @@ class Printer:
         else:
             self.block(lines, state)
 
+    def report(self, value: Json, rows: Sequence[Json], view: View[Json]) -> None:
+        """Write one value of which people are shown the rows."""
+        if self.format in ("json", "jsonl"):
+            self.value(value, ())
+        else:
+            self.many(rows, view)
+
     def event(self, event: Event) -> None:
         """Write one event of a stream, at once."""
         match self.format:

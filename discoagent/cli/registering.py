@@ -1,11 +1,25 @@
 """The commands that change this node's instances: `register update renew deregister`."""
 
+import time
 from typing import Any
 
 import click
 
 from discoagent.cli import output
-from discoagent.cli.command import DURATION, PAIR, PORT, F, Session, merged, usage, verb
+from discoagent.cli.command import (
+    DURATION,
+    NODES,
+    PAIR,
+    PARTIAL,
+    PORT,
+    F,
+    Session,
+    merged,
+    usage,
+    verb,
+)
+from discoagent.cli.output import Printer
+from discoagent.instance import Instance, Json
 
 
 def instance_options(function: F) -> F:
@@ -41,13 +55,19 @@ def instance_options(function: F) -> F:
     "register",
     example="discoctl register web --port 8080 --tag v2 --meta zone=a --pid $$\n"
     "discoctl register backup --ttl 1h\n"
-    "discoctl register db --address db.internal --port 5432 --static",
+    "discoctl register db --address db.internal --port 5432 --static\n"
+    "discoctl register web --port 8080 --pid $$ --wait-seen all --timeout 5s",
 )
 @click.argument("name")
 @instance_options
 @click.option("--pid", type=click.IntRange(1), metavar="P", help="Ends with this process.")
 @click.option("--ttl", type=DURATION, help="A lease: ends unless renewed within this time.")
 @click.option("--static", is_flag=True, help="Until it is deregistered.")
+@click.option(
+    "--wait-seen",
+    type=NODES,
+    help="Wait until all other nodes, or N, have seen it; 5 when --timeout is over, or N are not.",
+)
 def register(
     session: Session,
     *,
@@ -55,6 +75,7 @@ def register(
     pid: int | None,
     ttl: float | None,
     static: bool,
+    wait_seen: str | int | None,
     meta: tuple[tuple[str, str], ...],
     **what: Any,
 ) -> int:
@@ -66,12 +87,36 @@ def register(
     printer = session.printer(output.INSTANCE)
     if (pid is not None) + (ttl is not None) + static != 1:
         usage("say what ends it: exactly one of --pid, --ttl and --static", "lifetime")
-    with session.disco() as disco:
+    began = time.monotonic()
+    with session.disco(waits=wait_seen is not None) as disco:
         registration = disco.register(
             name, pid=pid, ttl=ttl, static=static, meta=merged(meta), hold=False, **what
         )
-        printer.changed([registration.instance])
+        if wait_seen is None:
+            printer.changed([registration.instance])
+            return 0
+        left = None if session.timeout is None else session.timeout - (time.monotonic() - began)
+        seen = disco.wait_seen(wait_seen, left)
+    return _told_who_has_seen(printer, registration.instance, seen, wait_seen)
+
+
+def _told_who_has_seen(printer: Printer, instance: Instance, seen: Json, wanted: str | int) -> int:
+    """Print what was registered and who has seen it; return the exit code."""
+    if printer.format in ("json", "jsonl"):
+        printer.value({"instance": instance.to_json(), **seen}, ())
+    else:
+        printer.changed([instance])
+    number, missing = len(seen["seen"]), seen["missing"]
+    there = number + len(missing)
+    needed = there if wanted == "all" else int(wanted)
+    if number >= needed:
         return 0
+    if needed > there:
+        what = f"{needed} other nodes were to see it, there are {there}"
+    else:
+        what = f"seen by {number} of {there} other nodes, missing: {', '.join(missing)}"
+    printer.talk(f"{instance.name} is registered; {what}")
+    return PARTIAL
 
 
 @verb(

@@ -17,6 +17,7 @@ COLOURS = {
     "alive": "green",
     "ready": "green",
     "ok": "green",
+    "same": "green",
     "added": "green",
     "warning": "yellow",
     "suspect": "yellow",
@@ -24,6 +25,7 @@ COLOURS = {
     "pending": "yellow",
     "maint": "yellow",
     "draining": "yellow",
+    "behind": "yellow",
     "updated": "yellow",
     "reset": "yellow",
     "not ready": "yellow",
@@ -31,6 +33,7 @@ COLOURS = {
     "down": "red",
     "removed": "red",
     "failed": "red",
+    "silent": "red",
     "left": "bright_black",
     "synced": "bright_black",
 }
@@ -188,6 +191,18 @@ JOINS: View[Json] = View(
     name=lambda it: str(it["address"]),
     to_json=dict,
     none="nothing to join",
+)
+
+
+STANDINGS: View[Json] = View(
+    (
+        Column("NODE", lambda it: it["node"]),
+        Column("STATE", lambda it: it["state"]),
+        Column("MISSING", lambda it: pairs(it["missing"])),
+    ),
+    name=lambda it: str(it["node"]),
+    to_json=dict,
+    none="no other nodes",
 )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from discoagent.client import calls
 from discoagent.client.base import Base
-from discoagent.client.calls import Greeting, words
+from discoagent.client.calls import FOR_EVER_MS, Greeting, milliseconds, words
 from discoagent.errors import NoInstance
 from discoagent.instance import Instance, Json, Member
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # loaded when used: half of what would be loaded for `discoct
     from discoagent.client.watch import Watch
 
 READY_CHUNK_SECONDS = 1.0
+CONVERGE_SECONDS = 1.0
 WAIT_SHARE = 0.9  # of the timeout for a query to wait until the agent is ready
 STATES_BY_WORTH = ("passing", "warning")
 
@@ -118,6 +119,17 @@ class Asking(Base):
         start = time.monotonic()
         node = self._pool.ask(calls.ping())
         return {"node": node, "ms": round((time.monotonic() - start) * 1000, 3)}
+
+    def converged(self, wait: float | None = None) -> Json:
+        """Return `{"converged", "nodes"}`: have all other nodes what the agent shows now?
+
+        Each node with its "state" (same, behind, silent) and how many steps of which nodes are
+        "missing" there. `wait`: seconds that they have to reach it; None: as long as what is on its
+        way should take. `math.inf` waits as long as it takes.
+        """
+        seconds = min(CONVERGE_SECONDS, self.timeout * WAIT_SHARE) if wait is None else wait
+        wait_ms = milliseconds(min(seconds, FOR_EVER_MS / 1000), "wait")
+        return self._pool.ask(calls.converged(wait_ms=wait_ms), wait_ms / 1000 + self.timeout)
 
     def watch(
         self,

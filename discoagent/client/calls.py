@@ -240,6 +240,16 @@ def deregister(name: str, *, cause: str | None = None) -> Call[Row]:
     return Call("deregister", {"id": name, "cause": cause} if cause else {"id": name}, _row)
 
 
+def seen(nodes: int | None, *, wait_ms: int) -> Call[Json]:
+    """Ask who has seen what this node has changed: of `nodes` others, or of all that are there."""
+    return Call("seen", {"nodes": nodes, "wait_ms": wait_ms}, lambda _, body: _sighting(body))
+
+
+def converged(*, wait_ms: int) -> Call[Json]:
+    """Ask whether all nodes have what the agent shows now."""
+    return Call("converged", {"wait_ms": wait_ms}, lambda _, body: _convergence(body))
+
+
 # -- watches and the mesh --------------------------------------------------------------------------
 
 
@@ -298,6 +308,20 @@ def _services(counts: Iterable[tuple[str, Mapping[str, int]]]) -> list[Json]:
         }
         for name, states in counts
     ]
+
+
+def _sighting(body: Json) -> Json:
+    seen = [{"node": node, "ms": round(float(ms), 3)} for node, ms in body["seen"]]
+    slowest = max(seen, key=lambda it: it["ms"], default=None)
+    return {"seen": seen, "missing": list(body["missing"]), "slowest": slowest}
+
+
+def _convergence(body: Json) -> Json:
+    nodes = [
+        {"node": node, "state": state, "missing": dict(missing)}
+        for node, state, missing in body["nodes"]
+    ]
+    return {"converged": all(it["state"] == "same" for it in nodes), "nodes": nodes}
 
 
 def _map(value: Mapping[str, str], name: str) -> dict[str, str]:

@@ -20,6 +20,7 @@ WINDOW = (
 )
 LINGER_MS = 500  # what was said last still goes out when a connection is closed
 QUEUE_FRAMES_MAX = 10_000
+POLL_MS_MAX = 2**31 - 1  # about 25 days
 
 # Any of these ends a connection. It never reconnects: a new agent is not the old one.
 _ENDINGS = (
@@ -90,7 +91,8 @@ class Connection:
 
     def wait(self, seconds: float | None) -> bool:
         """Wait until something arrived, or the connection was lost or woken; False: time over."""
-        return bool(self._poller.poll(None if seconds is None else ceil(max(seconds, 0) * 1000)))
+        ms = None if seconds is None else min(ceil(max(seconds, 0) * 1000), POLL_MS_MAX)
+        return bool(self._poller.poll(ms))
 
     def send(self, frame: bytes) -> None:
         """Send one frame.

@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING
 
 from discoagent.client import calls
 from discoagent.client.base import Base
-from discoagent.client.calls import Row, Spec, words
+from discoagent.client.calls import FOR_EVER_MS, Row, Spec, milliseconds, words
 from discoagent.client.connection import Connection, Outcome
 from discoagent.client.session import Call
-from discoagent.errors import AgentUnavailable, DiscoError, NoInstance, TimeoutExpired
-from discoagent.instance import NO_META, Instance
+from discoagent.errors import (
+    AgentUnavailable,
+    DiscoError,
+    InvalidRequest,
+    NoInstance,
+    TimeoutExpired,
+)
+from discoagent.instance import NO_META, Instance, Json
 
 if TYPE_CHECKING:  # loaded when used
     from discoagent.client.held import Held
@@ -39,6 +45,8 @@ class Registering(Base):
         replace: bool = False,
         wrapper: int | None = None,
         hold: bool = True,
+        wait_seen: str | int | None = None,
+        wait_timeout: float | None = None,
     ) -> "Registration":
         """Register an instance of the service `name`, which lives as long as this process.
 
@@ -50,16 +58,35 @@ class Registering(Base):
         `close` of this client (but for `static` and the `pid` of another). False: all that is left
         to the caller.
 
+        `wait_seen`: return once "all" other nodes, or so many, have seen it, but after at most
+        `wait_timeout` seconds; who has is in the registration's `seen`, which see.
+
         Raises Conflict if somebody else who lives has the id; Refused; InvalidRequest, which names
         the field.
         """
         spec = Spec(
             name, port, address, id, words(tags, "tags"), meta, pid, ttl, static, replace, wrapper
         )
+        if wait_seen is not None:
+            _how_many(wait_seen)
         (registered,) = self._register([spec], hold=hold)
         if isinstance(registered, DiscoError):
             raise registered
+        if wait_seen is not None:
+            registered.seen = self.wait_seen(wait_seen, wait_timeout)
         return registered
+
+    def wait_seen(self, nodes: str | int = "all", timeout: float | None = None) -> Json:
+        """Wait until other nodes have seen all that this one has changed until now.
+
+        Returns `{"seen": [{"node", "ms"}], "missing": [node], "slowest": {"node", "ms"} or None}`.
+        `nodes`: "all" that are there, or how many; if there are fewer, it returns at once.
+        `timeout`: seconds; what was seen until then is returned. None: as long as it takes.
+        """
+        seconds = FOR_EVER_MS / 1000 if timeout is None else min(timeout, FOR_EVER_MS / 1000)
+        wait_ms = milliseconds(max(seconds, 0.0), "timeout")
+        call = calls.seen(_how_many(nodes), wait_ms=wait_ms)
+        return self._pool.ask(call, wait_ms / 1000 + self.timeout)
 
     def register_many(self, specs: Iterable[Spec], *, hold: bool = True) -> Registered:
         """Register many at once, with a window of requests under way; results come in their order.
@@ -187,6 +214,17 @@ class Registering(Base):
         """Keep a change that was asked for by id, to say it again with the registration."""
         if self._kept is not None and (held := self._kept.find((row[0], row[1]))) is not None:
             held.row = row
+
+
+def _how_many(nodes: str | int) -> int | None:
+    """Return how many nodes must have seen it; None: all."""
+    if nodes == "all":
+        return None
+    if type(nodes) is not int or nodes < 1:
+        raise InvalidRequest(
+            f'wait_seen: must be "all" or a number of nodes, not {nodes!r}', field="wait_seen"
+        )
+    return nodes
 
 
 def _call(spec: Spec) -> Call[Row] | DiscoError:

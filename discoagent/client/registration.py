@@ -9,7 +9,7 @@ from discoagent.client.calls import Row
 from discoagent.client.held import Held
 from discoagent.client.session import Call
 from discoagent.errors import DiscoError
-from discoagent.instance import Instance
+from discoagent.instance import Instance, Json
 
 
 class Speaker(Protocol):
@@ -25,16 +25,19 @@ class Speaker(Protocol):
 class Registration:
     """One registration: read it, change it, end it. Safe over threads.
 
+    `seen`: who had seen it when `register(wait_seen=…)` returned, as `Disco.wait_seen` has it.
+
     Of several for the same id in one process the newest owns the entry: `close` of an older one
     does nothing.
     """
 
-    __slots__ = ("_held", "_read", "_speaker")
+    __slots__ = ("_held", "_read", "_speaker", "seen")
 
     def __init__(self, speaker: Speaker, held: Held) -> None:
         self._speaker = speaker
         self._held = held
         self._read: tuple[Row, Instance] | None = None
+        self.seen: Json | None = None
 
     def __repr__(self) -> str:
         return f"<Registration {self.name}>"

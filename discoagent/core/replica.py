@@ -257,15 +257,19 @@ class Replica:
     # ---- who has seen what
 
     def ask_seen(
-        self, goals: Mapping[ReplicaId, int], patience: float, now: float
+        self,
+        goals: Mapping[ReplicaId, int],
+        patience: float,
+        now: float,
+        nodes: Collection[str] | None = None,
     ) -> tuple[int, list[str], list[Effect]]:
-        """Ask all present peers whether they hold these replicas up to these clocks.
+        """Ask all present peers (or those of `nodes`) if they hold these replicas up to there.
 
         Returns the question's number, the nodes it goes to, and the effects. Each answer is a
         `SeenBy`: at once, when all is reached, or after `patience` seconds.
         """
         self._witness(now)
-        return self._sights.ask(goals, patience)
+        return self._sights.ask(goals, patience, nodes)
 
     def forget_seen(self, number: int) -> None:
         """Wait for no more answers to that question."""

@@ -5,7 +5,7 @@ when the asker's patience is over; it keeps a bounded number of questions, and s
 stands where it would be one too many.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from discoagent.core.effects import Answer, Effect, SeenBy, Send
@@ -39,12 +39,22 @@ class Sights:
     # ---- asking
 
     def ask(
-        self, goals: Mapping[ReplicaId, int], patience: float
+        self,
+        goals: Mapping[ReplicaId, int],
+        patience: float,
+        nodes: Collection[str] | None = None,
     ) -> tuple[int, list[str], list[Effect]]:
-        """Ask all present peers; return the question's number, whom it goes to, and the effects."""
+        """Ask all present peers, or those of `nodes` that are.
+
+        Returns the question's number, whom it goes to, and the effects.
+        """
         self._number += 1
         question = Seen(self._number, tuple(sorted(goals.items())), round(patience * 1000))
-        peers = [peer for _, peer in sorted(self._members.peers.items()) if peer.state in PRESENT]
+        peers = [
+            peer
+            for node, peer in sorted(self._members.peers.items())
+            if peer.state in PRESENT and (nodes is None or node in nodes)
+        ]
         names = [peer.replica.node for peer in peers]
         if not peers:
             return self._number, [], []

@@ -15,6 +15,7 @@ from discoagent.local.queries import Queries, Row, row_of, sifted
 from discoagent.local.readiness import Readiness
 from discoagent.local.registrar import Registrar
 from discoagent.local.seeds import Result
+from discoagent.local.seeing import Question, Seeing
 from discoagent.local.watches import Watches
 
 ASKERS_KEPT = 4_096
@@ -67,6 +68,7 @@ class Door:
         registrar: Registrar,
         watches: Watches,
         monitors: Monitors,
+        seeing: Seeing,
     ) -> None:
         """`answer` sends with the others of this turn; `send` at once, and says whether to anybody.
 
@@ -83,6 +85,7 @@ class Door:
         self._registrar = registrar
         self._watches = watches
         self._monitors = monitors
+        self._seeing = seeing
         self._askers: dict[str, Asker] = {}
         self._done: Mapping[type, Callable[[Caller, Any], None]] = {
             operations.Hello: self._hello,
@@ -97,6 +100,8 @@ class Door:
             operations.Renew: self._renew,
             operations.Deregister: self._deregister,
             operations.Watch: self._watch,
+            operations.Seen: self._seen,
+            operations.Converged: self._converged,
             operations.Cancel: self._cancel,
             operations.More: self._more,
             operations.LogLevel: self._log_level,
@@ -256,6 +261,26 @@ class Door:
     def _monitor(self, caller: Caller, call: operations.Monitor) -> None:
         owners.check_operator(caller.asker, self._house.uid, "monitor")
         self._monitors.open(caller.name, caller.number, call.level)
+
+    # -- what the peers have seen
+
+    def _seen(self, caller: Caller, call: operations.Seen) -> None:
+        def answer(found: Question) -> None:
+            seen = [[node, took * 1000] for node, took in sorted(found.seen.items())]
+            self._answer(caller, {"seen": seen, "missing": found.missing})
+
+        self._seeing.ask_own(call.nodes, call.wait_ms / 1000, self._waits(caller), answer)
+
+    def _converged(self, caller: Caller, call: operations.Converged) -> None:
+        def answer(found: Question) -> None:
+            nodes = [[node, *found.standing(node)] for node in sorted(found.here)]
+            self._answer(caller, {"nodes": nodes, **self._quality()})
+
+        self._seeing.ask_all(call.wait_ms / 1000, self._waits(caller), answer)
+
+    def _waits(self, caller: Caller) -> Callable[[], bool]:
+        """Return what finds out, by an empty part of its answer, if a caller is still there."""
+        return lambda: self._send(caller.name, api.more(caller.number, []))
 
     # -- the node
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from discoagent import filters, rules
 from discoagent.api import WATCH_CREDIT_MAX
+from discoagent.core.limits import NODES_MAX
 from discoagent.errors import InvalidRequest, shorten
 from discoagent.filters import Filter
 from discoagent.rules import LifetimeWish, Target
@@ -120,6 +121,19 @@ class Watch(NamedTuple):
     caught_up: bool = False
 
 
+class Seen(NamedTuple):
+    """Ask who has seen what this node has changed, once so many have (None: all)."""
+
+    nodes: int | None = None
+    wait_ms: int = 0
+
+
+class Converged(NamedTuple):
+    """Ask who has all that is shown here, once all have."""
+
+    wait_ms: int = 0
+
+
 class Cancel(NamedTuple):
     """End a watch."""
 
@@ -169,6 +183,8 @@ Call = (
     | Renew
     | Deregister
     | Watch
+    | Seen
+    | Converged
     | Cancel
     | More
     | LogLevel
@@ -190,6 +206,10 @@ def _filter(value: Any, field: str) -> Filter:
     if type(value) is not str:
         raise InvalidRequest(f"{field}: must be a text, not {shorten(value)}", field=field)
     return filters.parse(value)
+
+
+def _nodes(value: Any, field: str) -> int:
+    return rules.integer(value, field, 1, NODES_MAX, "a number of nodes")
 
 
 def _batches(value: Any, field: str) -> int:
@@ -260,6 +280,8 @@ _OPERATIONS: Mapping[str, _Operation] = {
         Deregister, {**_ID, "cause": _or_none(rules.exit_cause)}, frozenset({"id"})
     ),
     "watch": _Operation(Watch, {"services": rules.names, "caught_up": rules.flag, **_WAIT}),
+    "seen": _Operation(Seen, {"nodes": _or_none(_nodes), **_WAIT}),
+    "converged": _Operation(Converged, _WAIT),
     "cancel": _Operation(Cancel, {"watch": rules.number}, frozenset({"watch"})),
     "more": _Operation(
         More, {"watch": rules.number, "batches": _batches}, frozenset({"watch", "batches"})

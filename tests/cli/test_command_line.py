@@ -16,12 +16,12 @@ from tests.cli.ctl import ARGV, Ask, ctl, environment
 
 NAMES = {
     *("list", "services", "resolve", "get", "register", "run", "update", "deregister", "renew"),
-    *("watch", "wait", "members", "join", "leave", "status", "ping", "dev", "version"),
     *("monitor", "log-level", "metrics"),
+    *("watch", "wait", "members", "join", "leave", "status", "ping", "converged", "dev", "version"),
 }
 NOT_YET = {
     "watch": ("--from", "--save-token", "--topic", "-f"),
-    "register": ("--check", "--verify", "--wait-seen"),
+    "register": ("--check", "--verify"),
     "run": ("--drain", "--check", "--ttl", "--pid", "--static"),
     "list": ("--near",),
     "resolve": ("--prefer",),
@@ -108,6 +108,8 @@ def test_what_is_not_built_does_not_exist(name: str, ask: Ask) -> None:
         (["update", "web-1", "--set", "=x"], "'=x' is not of the form k=v"),
         (["wait", "web", "--gone", "--count", "2"], "--gone and --count exclude each other"),
         (["watch", "--count", "-1"], "-1 is not in the range x>=0"),
+        (["register", "web", "--static", "--wait-seen", "0"], "'0' is neither all nor a number"),
+        (["converged", "--wait"], "requires an argument"),
         (["join"], "missing argument 'HOST:PORT...'"),
         (["run", "web", "true"], "unexpected extra argument"),
         (["run", "web"], "give the command to run after --"),
@@ -186,6 +188,9 @@ def test_errors_as_json(ask: Ask, nobody: str) -> None:
         ["status"],
         ["status", "--wait-ready"],
         ["ping"],
+        ["converged"],
+        ["converged", "--wait", "1s"],
+        ["register", "web", "--static", "--wait-seen", "all"],
         ["run", "web", "--require", "--", "false"],
     ],
     ids=" ".join,

@@ -42,6 +42,16 @@ class TestAsking:
         assert sights.answered(SeenReply(1, ()), B) == []
         assert members.counters == {"seen-unasked": 2}
 
+    def test_some_of_them(self, members: Membership, sights: Sights) -> None:
+        """Those that are present."""
+        meet(members, C)
+
+        number, nodes, effects = sights.ask({A: 3}, 1.0, ["c", "d"])
+
+        assert nodes == ["c"]
+        assert effects == [Send(("c:1",), Seen(number, ((A, 3),), 1000))]
+        assert sights.answered(SeenReply(number, ()), B) == []
+
     def test_nobody_is_there(self, members: Membership, sights: Sights) -> None:
         """Nobody is asked."""
         members.hide(members.peers["b"], NodeState.DOWN, members.cause("node-down"), "", 10.0)
