@@ -77,8 +77,10 @@ class Link:
                 raise zmq.Again
             self._waiting.append(frame)
             return
-        self._dealer.send(frame, zmq.NOBLOCK, copy=isinstance(frame, bytes))
-        self._drain.look()
+        try:
+            self._dealer.send(frame, zmq.NOBLOCK, copy=isinstance(frame, bytes))
+        finally:  # also when it is full: the call may have eaten the signal of an answer
+            self._drain.look()
 
     def close(self, *, linger: bool) -> None:
         """Close both connections; `linger`: what is queued for a peer that is there goes out."""
