@@ -121,7 +121,7 @@ class Life:
         self.keeping = Keeping(
             store=store,
             lifetimes=self._lifetimes,
-            find=self._replica.own.get,
+            own=self._replica.own,
             loop=self._loop,
             wall_ms=clock.wall_ms,
         )

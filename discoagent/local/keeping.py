@@ -1,7 +1,8 @@
-"""What changes here is kept: in the store first, then it is told.
+"""What changes here is kept: first it is sure to outlive a kill, then it is told.
 
-What an answer or a push tells of is in the store before it goes out. So a restart, however sudden,
-brings nothing back that was ended and forgets nothing that was promised.
+What an answer or a push tells of is in the store's ledger before it goes out, or else in its file.
+So a restart, however sudden, brings nothing back that was ended and forgets nothing that was
+promised.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from discoagent.core.chain import Chain
 from discoagent.core.effects import Event, NodeState
 from discoagent.core.entry import Entry, Key
 from discoagent.core.replica import MemberView
@@ -17,9 +19,8 @@ from discoagent.local.lifetimes import Lifetimes
 from discoagent.store import KnownPeer, Store, StoredEntry
 from discoagent.store.rows import PEERS_KEPT
 
-PATIENCE = (
-    0.25  # seconds; a disk that takes longer holds up nobody: the store is of use, not of need
-)
+WRITE_AFTER = 0.1  # seconds from a change to its transaction, with what came meanwhile
+PATIENCE = 0.25  # seconds; a disk that takes longer holds up nobody: the store is of use, no need
 
 _log = logging.getLogger("discoagent")
 
@@ -32,19 +33,21 @@ class Keeping:
         *,
         store: Store,
         lifetimes: Lifetimes,
-        find: Callable[[Key], Entry | None],
+        own: Chain,
         loop: asyncio.AbstractEventLoop,
         wall_ms: Callable[[], int],
     ) -> None:
-        """`lifetimes` knows what ends an entry, `find` is it; `wall_ms` is the agent's clock."""
+        """`own` are this node's entries, `lifetimes` knows what ends them."""
         self._store = store
         self._lifetimes = lifetimes
-        self._find = find
+        self._own = own
+        self._find = own.get
         self._loop = loop
         self._wall_ms = wall_ms
         self._changed: dict[Key, StoredEntry | Entry | None] = {}
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
         self._impatience: asyncio.TimerHandle | None = None
+        self._writing: asyncio.TimerHandle | None = None
         self._over = False
 
     def note(self, event: Event) -> None:
@@ -56,13 +59,9 @@ class Keeping:
         elif event.before is not None:
             self._changed[event.before.key] = None
 
-    def hand_over(self) -> None:
-        """Have what was noted written soon."""
-        self._hand_over(urgent=False)
-
     def then(self, work: Callable[[], None]) -> None:
-        """Hand over what was noted, and do this once it is written: now if it is already."""
-        number = self._hand_over(urgent=True)
+        """Do this once all that was noted outlives a kill: now, as a rule."""
+        number = self.secure()
         if not number and not self._waiting:
             work()
             return
@@ -71,7 +70,7 @@ class Keeping:
             self._impatience = self._loop.call_later(PATIENCE, self._give_up)
 
     def written(self, number: int) -> None:
-        """Do what waited for what was handed over up to this number."""
+        """Do what waited for this number, for what it waits for is in the file."""
         while self._waiting and self._waiting[0][0] <= number:
             self._waiting.popleft()[1]()
         if not self._waiting and self._impatience is not None:
@@ -80,8 +79,10 @@ class Keeping:
 
     def release(self) -> None:
         """Hand over what was noted, and wait for nothing any more."""
-        number = self._hand_over(urgent=True)
-        self.written(max(number, self._waiting[-1][0] if self._waiting else 0))
+        self.secure()
+        self._hand_over()
+        if self._waiting:
+            self.written(self._waiting[-1][0])
 
     def know(self, members: Iterable[MemberView], own: str) -> None:
         """Keep where the others are, so that they are found again without any seed."""
@@ -110,7 +111,11 @@ class Keeping:
         self._changed.clear()
         self._store.replace_entries(row for row in self.rows(entries) if _is_static(row))
 
-    def _hand_over(self, *, urgent: bool) -> int:
+    def secure(self) -> int:
+        """See that what was noted outlives a kill; return 0, or the number that is to be written.
+
+        It is written soon, in any case.
+        """
         changed, leases = self._changed, self._lifetimes.leases
         if leases.renewed and not self._over:
             for key in leases.renewed:
@@ -122,8 +127,17 @@ class Keeping:
                 entry = self._find(key)
                 if entry is not None:
                     rows[key] = self._row(entry)
-            self._store.keep(rows)
-        return self._store.hand_over(urgent=urgent)
+            self._store.keep(rows, len(self._own))
+        number = self._store.secure()
+        if self._store.behind and self._writing is None:
+            self._writing = self._loop.call_later(WRITE_AFTER, self._hand_over)
+        return number
+
+    def _hand_over(self) -> None:
+        if self._writing is not None:
+            self._writing.cancel()
+            self._writing = None
+        self._store.hand_over()
 
     def _row(self, entry: Entry) -> StoredEntry:
         assert isinstance(entry.body, bytes)

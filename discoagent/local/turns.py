@@ -77,13 +77,13 @@ class Turns:
     def _push(self) -> None:
         """Push what changed to all peers. After a costly push the next waits in proportion."""
         if self._pushing or self._next_push is not None:
-            return  # what is noted now is handed over with that push
+            return  # what is noted now is secured with that push
         if self._loop.time() < self._push_at:
             self._next_push = self._loop.call_at(self._push_at, self._push_now)
             return
         effects = self._flush()
         if not effects:
-            self._keeping.hand_over()
+            self._keeping.secure()
             return
         self._pushing = True
         self._keeping.then(partial(self._pushed, effects))

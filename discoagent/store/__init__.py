@@ -1,7 +1,11 @@
 """The store: what makes a restart invisible, in one SQLite file that one thread writes.
 
-    loop    keep, know_peers, append_events, ...  collect one batch; `hand_over` at a turn's end
+    loop    keep, know_peers, append_events, ...  collect one batch
+            secure     at a turn's end: entries that changed are in the ledger, a kill takes nothing
+            hand_over  now and then: all that was collected is to be written
     writer  one transaction a batch, or for several that came meanwhile; then `on_written(number)`
+
+Where the ledger has no room, what changed is handed over at once, and whoever tells of it waits.
 
 Nothing in it is needed to be right. A file that is broken or not ours is set aside. Where nothing
 can be written (a full disk, a directory that is read-only), the store is *away*: what is handed
@@ -12,35 +16,31 @@ not take it for the whole truth.
 
 import contextlib
 import logging
-import os
-import shutil
 import sqlite3
-import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from discoagent.core.entry import Entry
-from discoagent.store import directory
+from discoagent.store.files import Files
+from discoagent.store.ledger import Ledger
 from discoagent.store.rows import (
     Batch,
     Identity,
     Key,
     KnownPeer,
-    Read,
+    PackedRows,
     StoredEntry,
     StoredEvent,
     StoredLife,
+    pack_key,
+    pack_row,
 )
 from discoagent.store.schema import BrokenStoreError, Database
 
-FILE_NAME = "agent.db"
-BROKEN_KEPT = 3
 RETRY_SECONDS = 30.0
-GATHER_SECONDS = 0.02  # what nobody waits for is written so much later, together with more
 CLOSE_SECONDS = 5.0  # then the process ends without the disk's consent
 
 __all__ = [
@@ -89,28 +89,31 @@ class Store:
     ) -> None:
         """Open the file in this directory, which is locked by us, and read it; None: keep nothing.
 
-        `on_written` and `on_returned` are called in the writer's thread. Nothing is raised.
+        `on_written` tells of what somebody waits for, see `secure`. It and `on_returned` are called
+        in the writer's thread. Nothing is raised.
         """
-        self._directory = directory
+        self._files = Files(directory, wall_ms) if directory is not None else None
         self._identity = identity
-        self._wall_ms = wall_ms
         self._on_written = on_written
         self._on_returned = on_returned
         self._db: Database | None = None
         self._using = threading.Lock()  # of `_db`
-        self._changed = threading.Condition()  # of all below
+        self._changed = threading.Condition()  # of `_queue`, `_written` and `_closing`
         self._queue: list[Batch] = []
-        self._handed = 0
         self._written = 0
         self._closing = False
-        self._urgent = False  # does anybody wait for what is in the queue?
-        self._gathering = False  # is the writer awake, and gives more the time to come?
         self._life = StoredLife(0, 0)
+        self._ledger: Ledger | None = None
+        self._number = 0  # the last one given
+        self._last_change = 0  # of an entry
+        self._insecure = 0  # the last that only the file can keep
+        self._fresh: PackedRows = {}  # changed, not secured yet
         self._batch = Batch()
         self._empty = True
         self.recalled = Recalled()
-        if directory is not None:
+        if self._files is not None:
             self.recalled = self._recall()
+            self._ledger = self._files.open_ledger()
         self._writer = threading.Thread(target=self._run, name="store", daemon=True)
         self._writer.start()
 
@@ -118,6 +121,11 @@ class Store:
     def away(self) -> bool:
         """Is there no file to write to (now)?"""
         return self._db is None
+
+    @property
+    def behind(self) -> bool:
+        """Was something collected that was not handed over yet?"""
+        return not self._empty
 
     # ---- the loop's side
 
@@ -130,23 +138,24 @@ class Store:
         self.replace_entries(entries)
         self.flush(seconds)
 
-    def keep(self, changed: "dict[Any, StoredEntry | Entry | None]") -> None:
-        """Keep these versions of entries, and those that are None no longer.
+    def keep(self, changed: Mapping[Any, StoredEntry | Entry | None], live: int) -> None:
+        """Keep these versions of entries, and those that are None no longer: `live` in all.
 
         An entry that ends with its owner, or never, stands for itself; a lease and what is wrapped
-        needs its row. The dict is the store's from now on.
+        needs its row.
         """
-        if self._batch.entries or self._batch.whole:
-            self._batch.entries.update(changed)
-        else:
-            self._batch.entries = changed
-        self._empty = False
+        for key, entry in changed.items():
+            self._fresh[pack_key(key)] = None if entry is None else pack_row(entry)
+        self._batch.live = live
 
     def replace_entries(self, rows: Iterable[StoredEntry]) -> None:
-        """Keep these entries and no others."""
+        """Keep these entries and no others; only the file can keep that."""
+        self._fresh.clear()
         self._batch.whole = True
-        self._batch.entries = {row.key: row for row in rows}
+        self._batch.entries = {pack_key(row.key): pack_row(row) for row in rows}
+        self._batch.live = len(self._batch.entries)
         self._empty = False
+        self._insecure = self._last_change = self._next_number()
 
     def know_peers(self, peers: Iterable[KnownPeer], gone: Iterable[str] = ()) -> None:
         """Note where peers are, and at which endpoints nobody is to be looked for any more."""
@@ -169,31 +178,57 @@ class Store:
         self._batch.baseline = baseline
         self._empty = False
 
-    def hand_over(self, *, urgent: bool = True) -> int:
-        """Have what was collected written; `urgent`: somebody waits for it.
+    def secure(self) -> int:
+        """See that every change of an entry so far outlives this process.
 
-        Returns the number of what was handed over last if it is not written yet, else 0.
+        Returns 0 if it does; else it was handed over, and does once this number is written.
         """
-        if self._empty and not urgent:
+        if self._fresh:
+            self._secure_fresh()
+        if self._written >= self._insecure:
             return 0
-        batch, self._batch, was_empty, self._empty = self._batch, Batch(), self._empty, True
+        self.hand_over()
+        return self._insecure
+
+    def _secure_fresh(self) -> None:
+        fresh, self._fresh = self._fresh, {}
+        after, self._last_change = self._last_change, self._next_number()
+        if not self._ledgered(after, fresh):
+            self._insecure = self._last_change
+        self._batch.entries.update(fresh)
+        self._empty = False
+
+    def _ledgered(self, after: int, fresh: PackedRows) -> bool:
+        if self._ledger is None or self._db is None or self._written < self._insecure:
+            return False
+        return self._ledger.append(
+            self._life.incarnation, self._last_change, after, fresh, committed=self._written
+        )
+
+    def _next_number(self) -> int:
+        self._number += 1
+        return self._number
+
+    def hand_over(self) -> None:
+        """Have what was collected written."""
+        if self._fresh:
+            self._secure_fresh()
+        if self._empty:
+            return
+        batch, self._batch, self._empty = self._batch, Batch(), True
+        batch.number = self._next_number()
         with self._changed:
-            if not was_empty:
-                self._handed += 1
-                if self._queue and batch.life is None:
-                    self._queue[-1].merge(batch)
-                else:
-                    self._queue.append(batch)
-            if self._queue and (urgent or not self._gathering):
-                self._urgent |= urgent
-                self._changed.notify_all()
-            return self._handed if self._written < self._handed else 0
+            if self._queue and batch.life is None:
+                self._queue[-1].merge(batch)
+            else:
+                self._queue.append(batch)
+            self._changed.notify_all()
 
     def flush(self, seconds: float) -> bool:
         """Hand over, and wait at most so long until all is written; is it?"""
-        number = self.hand_over()
+        self.hand_over()
         with self._changed:
-            return self._changed.wait_for(lambda: self._written >= number, seconds)
+            return self._changed.wait_for(lambda: self._written >= self._number, seconds)
 
     def close(self) -> None:
         """Write what is left, and close the file; a disk that hangs is not waited for long."""
@@ -202,6 +237,9 @@ class Store:
             self._closing = True
             self._changed.notify_all()
         self._writer.join(CLOSE_SECONDS)
+        if self._ledger is not None:
+            self._ledger.close()
+            self._ledger = None
 
     # ---- any thread's
 
@@ -230,24 +268,21 @@ class Store:
             with self._changed:
                 due = self._changed.wait_for(
                     lambda: bool(self._queue) or self._closing,
-                    RETRY_SECONDS if self._db is None and self._directory else None,
+                    RETRY_SECONDS if self._db is None and self._files else None,
                 )
-                self._gathering = True
-                if due:
-                    self._changed.wait_for(lambda: self._urgent or self._closing, GATHER_SECONDS)
-                self._gathering = self._urgent = False
                 batches, self._queue = self._queue, []
-                number, closing = self._handed, self._closing
+                closing = self._closing
             if not due:
                 self._return()
             for batch in batches:
                 self._write(batch)
-            with self._changed:
-                self._written = number
-                self._changed.notify_all()
-            if batches:
-                self._on_written(number)
-            elif closing:
+                awaited = self._written < self._insecure
+                with self._changed:
+                    self._written = batch.number
+                    self._changed.notify_all()
+                if awaited:
+                    self._on_written(batch.number)
+            if closing and not batches:
                 break
         with self._using, contextlib.suppress(sqlite3.Error):
             if self._db is not None:
@@ -265,8 +300,8 @@ class Store:
                 self._dropped(batch)
                 broken = isinstance(error, BrokenStoreError)
             else:
-                if batch.whole:
-                    self._mark.unlink(missing_ok=True)
+                if batch.whole and self._files is not None:
+                    self._files.mark_whole()
                 return
         if broken:
             self._return()
@@ -278,27 +313,26 @@ class Store:
             self._db.abandon()
         self._db = None
         try:
-            if isinstance(error, BrokenStoreError):
-                self._set_aside(error)
+            if isinstance(error, BrokenStoreError) and self._files is not None:
+                self._files.set_aside(error)
                 return
         except OSError as another:
             error = another
         self._say_away(error)
 
     def _dropped(self, batch: Batch) -> None:
-        """Leave a mark if the file now lacks something; an empty file fits on a full disk."""
-        if self._directory is not None and batch.changes_entries:
-            with contextlib.suppress(OSError):
-                self._mark.touch(mode=0o600)
+        """Leave a mark if the file now lacks something."""
+        if self._files is not None and batch.changes_entries:
+            self._files.mark_behind()
 
     def _return(self) -> None:
         """Try the file again; if it can be written, ask for all entries."""
-        if self._directory is None:
+        if self._files is None:
             return
         again = Batch()
         again.life, again.identity = self._life, self._identity
         try:
-            db, _ = self._opened()
+            db, _ = self._files.open()
             db.write(again)
         except (OSError, sqlite3.Error, BrokenStoreError) as error:
             _log.debug("%s: still not to be had: %s", self._path, error)
@@ -312,43 +346,23 @@ class Store:
 
     @property
     def _path(self) -> Path:
-        assert self._directory is not None
-        return self._directory / FILE_NAME
-
-    @property
-    def _mark(self) -> Path:
-        return self._path.with_name(f"{FILE_NAME}.behind")
-
-    def _opened(self) -> tuple[Database, Read]:
-        """Open the file, a new one if it is broken, and read it."""
-        directory.make(self._path.parent)
-        try:
-            return self._open()
-        except BrokenStoreError as error:
-            self._set_aside(error)
-            return self._open()
-
-    def _open(self) -> tuple[Database, Read]:
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        db = Database(self._path)
-        try:
-            return db, db.read()
-        except BaseException:
-            db.abandon()
-            raise
+        assert self._files is not None
+        return self._files.path
 
     def _recall(self) -> Recalled:
+        assert self._files is not None
         try:
-            self._db, read = self._opened()
+            self._db, read = self._files.open()
         except (OSError, sqlite3.Error, BrokenStoreError) as error:
             self._say_away(error)
-            read = _read_copy(self._path)
+            read = self._files.read_copy()
         whose = read.identity
         if whose is None or whose.cluster != self._identity.cluster:
             return Recalled(read.incarnation)
         if whose.node != self._identity.node:
             return Recalled(read.incarnation, peers=read.peers)
-        return Recalled(read.incarnation, read.entries, read.peers, good=not self._mark.exists())
+        entries = list(read.entries.values())
+        return Recalled(read.incarnation, entries, read.peers, good=not self._files.behind)
 
     def _say_away(self, error: Exception) -> None:
         _log.warning(
@@ -357,32 +371,3 @@ class Store:
             error,
             RETRY_SECONDS,
         )
-
-    def _set_aside(self, error: Exception) -> None:
-        """Rename a broken file; the last few of them are kept for whoever wants to know why."""
-        now = datetime.fromtimestamp(self._wall_ms() // 1000, UTC)
-        aside = self._path.with_name(f"{FILE_NAME}.broken-{now:%Y%m%dT%H%M%SZ}")
-        for suffix in ("-wal", "-shm"):
-            self._path.with_name(FILE_NAME + suffix).unlink(missing_ok=True)
-        self._path.rename(aside)
-        _log.warning("%s is broken (%s): set aside as %s", self._path, error, aside.name)
-        for former in sorted(self._path.parent.glob(f"{FILE_NAME}.broken-*"))[:-BROKEN_KEPT]:
-            former.unlink(missing_ok=True)
-
-
-def _read_copy(path: Path) -> Read:
-    """Read a file that cannot be written: SQLite would, to take in its log, so a copy is read."""
-    try:
-        with tempfile.TemporaryDirectory(prefix="discoagent-") as scratch:
-            copy = Path(scratch) / FILE_NAME
-            shutil.copyfile(path, copy)
-            wal = path.with_name(f"{FILE_NAME}-wal")
-            if wal.exists():
-                shutil.copyfile(wal, copy.with_name(wal.name))
-            db = Database(copy)
-            try:
-                return db.read()
-            finally:
-                db.abandon()
-    except (OSError, sqlite3.Error, BrokenStoreError):
-        return Read(None, 0, [], [])

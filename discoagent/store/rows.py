@@ -1,7 +1,11 @@
 """What the store keeps, as rows; and a batch of changes to them, written in one transaction."""
 
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any, NamedTuple
+
+import msgpack
 
 from discoagent.core.entry import Entry
 
@@ -10,6 +14,9 @@ PEERS_KEPT = 64
 
 Key = tuple[int, str, str]
 """Kind, name and id of an entry; the core's keys are such, too."""
+PackedRows = dict[bytes, bytes | None]
+"""By packed key: the rest of a row, packed, or None for what has ended."""
+_NOTHING = b"\xc0"  # msgpack's nil
 
 
 class StoredEntry(NamedTuple):
@@ -33,6 +40,35 @@ class StoredEntry(NamedTuple):
     def key(self) -> Key:
         """What identifies the entry within its node."""
         return self[:3]
+
+
+def pack_key(key: Key) -> bytes:
+    """Pack a key."""
+    raw: bytes = msgpack.packb(key)
+    return raw
+
+
+def pack_row(entry: "StoredEntry | Entry") -> bytes:
+    """Pack all but the key of an entry that its owner ends, or of a row."""
+    if type(entry) is Entry:
+        raw: bytes = msgpack.packb((entry.owner, entry.body))
+    else:
+        assert type(entry) is StoredEntry
+        raw = msgpack.packb(entry[3:])
+    return raw
+
+
+def pack_rows(rows: PackedRows) -> bytes:
+    """Put packed rows together."""
+    return b"".join([key + (row or _NOTHING) for key, row in rows.items()])
+
+
+def unpack_rows(packed: bytes) -> Iterator[tuple[Key, StoredEntry | None]]:
+    """Read what `pack_rows` put together, in its order."""
+    values: Iterator[Any] = iter(msgpack.Unpacker(BytesIO(packed), use_list=False))
+    for key in values:
+        row = next(values)
+        yield key, None if row is None else StoredEntry(*key, *row)
 
 
 class StoredEvent(NamedTuple):
@@ -72,19 +108,24 @@ class Identity(NamedTuple):
 
 
 class Read(NamedTuple):
-    """What a file holds. `identity` is None in a new one."""
+    """What a file holds. `identity` is None in a new one.
+
+    `number` is that of the last change of the last life (`incarnation`) that it has.
+    """
 
     identity: Identity | None
     incarnation: int
-    entries: list[StoredEntry]
+    number: int
+    entries: dict[Key, StoredEntry]
     peers: list[KnownPeer]
 
 
 class Batch:
     """What is to be written in one transaction; each next one can be merged into it.
 
-    `entries`: what is kept of each changed key, None for one that ended. An entry that only its
-    owner ends stands for its row. With `whole` these are all that there are.
+    `entries`: the packed row of each changed key, None for one that ended; with `whole` these are
+    all that there are. `number` is that of the last change in it, `live` how many entries there are
+    after it.
     """
 
     __slots__ = (
@@ -94,16 +135,20 @@ class Batch:
         "gone_peers",
         "identity",
         "life",
+        "live",
+        "number",
         "peers",
         "vector",
         "whole",
     )
 
     def __init__(self) -> None:
+        self.number = 0
         self.life: StoredLife | None = None
         self.identity: Identity | None = None
         self.whole = False
-        self.entries: dict[Key, StoredEntry | Entry | None] = {}
+        self.entries: PackedRows = {}
+        self.live = 0
         self.events: deque[StoredEvent] = deque(maxlen=EVENTS_KEPT)
         self.peers: dict[str, KnownPeer] = {}
         self.gone_peers: set[str] = set()
@@ -113,11 +158,14 @@ class Batch:
     def merge(self, later: "Batch") -> None:
         """Take in what was handed over after this, in the same life."""
         assert later.life is None, "another life begins in a batch of its own"
+        self.number = later.number
         self.identity = later.identity or self.identity
         if later.whole:
             self.whole = True
             self.entries.clear()
-        self.entries.update(later.entries)
+        if later.changes_entries:
+            self.entries.update(later.entries)
+            self.live = later.live
         self.events.extend(later.events)
         self.peers = {
             endpoint: peer

@@ -3,8 +3,9 @@
 Rows go in a hundred at a time, with one statement: the interpreter is held only to bind them, and
 the loop runs while SQLite writes. Blobs carry a checksum, for SQLite keeps none of its own.
 
-A new version of an entry goes to the end of its table, and the former one is deleted by its place,
-which is kept in memory: in the order of keys each row would touch a page of its own.
+Entries are a log: what changes is appended, and the last row of a key counts. In the order of keys
+each row would touch a page of its own; to know where the former one is would take memory. When most
+rows count no more, they are deleted together.
 """
 
 import sqlite3
@@ -17,7 +18,6 @@ from zlib import crc32
 
 import msgpack
 
-from discoagent.core.entry import Entry
 from discoagent.store.rows import (
     EVENTS_KEPT,
     PEERS_KEPT,
@@ -31,9 +31,10 @@ from discoagent.store.rows import (
     StoredLife,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x64697363  # "disc", in the file's header
 EVENTS_SLACK = 2_000  # so many more before the oldest go
+ROWS_SLACK = 1_000  # of entries, beyond twice those that count
 LIVES_KEPT = 64
 VARIABLES_MAX = 999  # of one statement, in every version of SQLite
 BUSY_SECONDS = 1.0  # somebody else may look at the file
@@ -45,7 +46,7 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE lives (
     incarnation INTEGER PRIMARY KEY, began_ms INTEGER, vector BLOB, baseline BLOB,
     last_seq INTEGER);
-CREATE TABLE entries (place INTEGER PRIMARY KEY, row BLOB, checksum INTEGER);
+CREATE TABLE entries (place INTEGER PRIMARY KEY, key BLOB, row BLOB, checksum INTEGER);
 CREATE TABLE peers (endpoint TEXT PRIMARY KEY, node TEXT, seen_ms INTEGER) WITHOUT ROWID;
 CREATE TABLE events (
     life INTEGER, seq INTEGER, node TEXT, kind INTEGER, name TEXT, id TEXT, row BLOB,
@@ -68,8 +69,7 @@ class Database:
         self.path = path
         self.life = 0
         self._appended = EVENTS_SLACK
-        self._places: dict[Key, int] = {}
-        self._next_place = 1
+        self._rows = 0  # of entries
         self._db = sqlite3.connect(
             path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
@@ -120,8 +120,8 @@ class Database:
         with _breaks():
             meta = dict(self._db.execute("SELECT name, value FROM meta"))
             (last,) = self._db.execute("SELECT max(incarnation) FROM lives").fetchone()
-            entries = [self._entry(*row) for row in self._db.execute("SELECT * FROM entries")]
-            if not len(self._places) == len(entries) == meta.get("entries", 0):
+            entries = self._entries()
+            if self._rows != meta.get("rows", 0):
                 raise BrokenStoreError("it has not as many entries as were written")
             peers = [
                 KnownPeer(*row)
@@ -130,15 +130,25 @@ class Database:
         whose = [meta.get(name) for name in Identity._fields]
         if not all(isinstance(word, str) for word in whose):
             whose = []
-        return Read(Identity(*map(str, whose)) if whose else None, last or 0, entries, peers)
+        us = Identity(*map(str, whose)) if whose else None
+        return Read(us, last or 0, meta.get("number", 0), entries, peers)
 
-    def _entry(self, place: int, packed: Any, checksum: Any) -> StoredEntry:
-        if not isinstance(packed, bytes) or crc32(packed) != checksum:
-            raise BrokenStoreError("an entry is not as it was written")
-        row = StoredEntry(*msgpack.unpackb(packed))
-        self._places[row.key] = place
-        self._next_place = max(self._next_place, place + 1)
-        return row
+    def _entries(self) -> dict[Key, StoredEntry]:
+        entries: dict[Key, StoredEntry] = {}
+        self._rows = 0
+        for packed, row, checksum in self._db.execute(
+            "SELECT key, row, checksum FROM entries ORDER BY place"
+        ):
+            if not isinstance(packed, bytes) or not isinstance(row, bytes | None):
+                raise BrokenStoreError("an entry is of another type")
+            if _checksum(packed, row) != checksum:
+                raise BrokenStoreError("an entry is not as it was written")
+            self._rows += 1
+            key = tuple(msgpack.unpackb(packed))
+            entries.pop(key, None)
+            if row is not None:
+                entries[key] = StoredEntry(*key, *msgpack.unpackb(row))
+        return entries
 
     def lives(self) -> list[StoredLife]:
         """Return the lives that are remembered, oldest first."""
@@ -173,7 +183,7 @@ class Database:
                 self._write(batch)
                 self._db.execute("COMMIT")
             except BaseException:
-                # Places are wrong from here on: whoever meets an error opens the file anew.
+                # Counts are wrong from here on: whoever meets an error opens the file anew.
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
@@ -188,9 +198,11 @@ class Database:
             life = batch.life.incarnation
             self._insert("lives", [(*batch.life, 0)])
             self._trim_lives()
+        if batch.life is not None or batch.changes_entries:
+            self._insert("meta", [("number", batch.number)])
         if batch.changes_entries:
             self._write_entries(batch)
-            self._insert("meta", [("entries", len(self._places))])
+            self._insert("meta", [("rows", self._rows)])
         if batch.vector is not None:
             self._db.execute(
                 "UPDATE lives SET vector = ? WHERE incarnation = ?", (batch.vector, life)
@@ -211,21 +223,19 @@ class Database:
     def _write_entries(self, batch: Batch) -> None:
         if batch.whole:
             self._db.execute("DELETE FROM entries")
-            self._places.clear()
-        if self._places:
-            former = [self._places.pop(key, None) for key in batch.entries]
-            self._db.executemany(
-                "DELETE FROM entries WHERE place = ?",
-                [(place,) for place in former if place is not None],
-            )
-        rows = []
-        for key, entry in batch.entries.items():
-            if entry is not None:
-                place = self._places[key] = self._next_place
-                self._next_place += 1
-                packed = _packed(entry)
-                rows.append((place, packed, crc32(packed)))
-        self._insert("entries", rows)
+            self._rows = 0
+        rows = [(key, row, _checksum(key, row)) for key, row in batch.entries.items()]
+        self._insert("entries (key, row, checksum)", rows)
+        self._rows += len(rows)
+        if self._rows > 2 * batch.live + ROWS_SLACK:
+            self._drop_former_rows()
+
+    def _drop_former_rows(self) -> None:
+        self._db.execute(
+            "DELETE FROM entries WHERE place NOT IN (SELECT max(place) FROM entries GROUP BY key)"
+        )
+        self._db.execute("DELETE FROM entries WHERE row IS NULL")
+        (self._rows,) = self._db.execute("SELECT count(*) FROM entries").fetchone()
 
     def _write_peers(self, batch: Batch) -> None:
         if batch.gone_peers:
@@ -290,9 +300,5 @@ def _event(fields: Sequence[Any], checksum: Any) -> StoredEvent:
     return StoredEvent(*fields)
 
 
-def _packed(entry: StoredEntry | Entry) -> bytes:
-    if type(entry) is Entry:
-        raw: bytes = msgpack.packb((entry.kind, entry.name, entry.id, entry.owner, entry.body))
-    else:
-        raw = msgpack.packb(entry)
-    return raw
+def _checksum(key: bytes, row: bytes | None) -> int:
+    return crc32(row or b"", crc32(key))

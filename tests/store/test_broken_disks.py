@@ -122,7 +122,7 @@ def test_a_file_that_breaks_while_it_is_used(tmp_path: Path) -> None:
     with (tmp_path / "agent.db").open("r+b") as file:
         file.write(b"x" * 4_096)
     os.truncate(tmp_path / "agent.db-wal", 0)
-    store.keep({row("late").key: row("late")})
+    store.keep({row("late").key: row("late")}, 301)
     assert store.flush(PATIENCE)
     if returned:
         store.replace_entries([*ROWS, row("late")])
@@ -145,7 +145,7 @@ store = Store(directory, US, wall_ms=lambda: 0)
 store.begin(StoredLife(store.recalled.incarnation + 1, 0), store.recalled.entries, 5)
 for number in range(300):
     one = row(f"more-{number}")
-    store.keep({one.key: one})
+    store.keep({one.key: one}, 300 + number)
     assert store.flush(5)
 print(len(store.recalled.entries), store.away)
 store.close()

@@ -2,6 +2,9 @@
 
     python -m tests.store.writer DIRECTORY SEED
 
+    kept N      the entries of all batches up to N outlive a kill
+    written N   and so does everything else of them
+
 The batches follow from the seed, so that a reader knows what each one made of the store.
 """
 
@@ -13,6 +16,7 @@ from pathlib import Path
 from discoagent.store import Identity, Store, StoredEntry, StoredEvent, StoredLife
 
 US = Identity("a", "test")
+ENTRIES_MAX = 800
 Table = dict[tuple[int, str, str], StoredEntry]
 
 
@@ -42,27 +46,30 @@ def apply(table: Table, batch: list[StoredEntry | tuple[int, str, str]]) -> None
 
 
 def hand_over(store: Store, number: int, batch: list[StoredEntry | tuple[int, str, str]]) -> None:
-    """Hand a batch over, with one event."""
+    """Hand a batch to the store, with one event."""
     for each in batch:
         if isinstance(each, StoredEntry):
-            store.keep({each.key: each})
+            store.keep({each.key: each}, ENTRIES_MAX)
         else:
-            store.keep({each: None})
+            store.keep({each: None}, ENTRIES_MAX)
     store.append_events([StoredEvent(number, "a", 1, "web", "1", b"event %d" % number, number)])
     store.note_vector(b"vector %d" % number)
-    store.hand_over()
 
 
 def main(directory: Path, seed: int) -> None:
-    """Write for ever; each line says up to which batch all is written."""
+    """Write for ever."""
+    luck = random.Random(seed)
     store = Store(directory, US, wall_ms=lambda: 0)
     store.begin(StoredLife(store.recalled.incarnation + 1, 0), (), 5.0)
-    print(0, flush=True)
     for number, batch in enumerate(batches(seed), 1):
         hand_over(store, number, batch)
-        if number % 3 == 0:
+        assert store.secure() == 0, "the ledger is large enough"
+        print("kept", number, flush=True)
+        if luck.random() < 0.3:
+            store.hand_over()
+        if luck.random() < 0.1:
             assert store.flush(5.0)
-            print(number, flush=True)
+            print("written", number, flush=True)
 
 
 if __name__ == "__main__":
