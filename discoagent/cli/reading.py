@@ -7,6 +7,7 @@ import click
 from discoagent.cli import output
 from discoagent.cli.command import (
     DURATION,
+    PAIR,
     PARTIAL,
     Session,
     filter_option,
@@ -98,7 +99,8 @@ def services(session: Session) -> int:
 
 @verb(
     "resolve",
-    example="discoctl resolve db\ncurl $(discoctl resolve web --one --wait 10s -o url)\n"
+    example="discoctl resolve db\ndiscoctl resolve db --prefer zone=a --prefer rack=7\n"
+    "curl $(discoctl resolve web --one --wait 10s -o url)\n"
     'eval "$(discoctl resolve db -o env)"; psql -h "$DB_HOST" -p "$DB_PORT"',
 )
 @click.argument("service")
@@ -109,27 +111,43 @@ def services(session: Session) -> int:
     "--wait", type=DURATION, help="Wait for the first so long; 1 when there is still none."
 )
 @click.option(
+    "--prefer",
+    type=PAIR,
+    multiple=True,
+    help="First those with this in their meta or their node's labels; repeated: the more fit.",
+)
+@click.option(
     "--stale-ok", is_flag=True, help="0 also while the agent may be cut off from most others."
 )
 def resolve(
-    session: Session, *, service: str, one: bool, wait: float | None, stale_ok: bool
+    session: Session,
+    *,
+    service: str,
+    one: bool,
+    wait: float | None,
+    prefer: tuple[tuple[str, str], ...],
+    stale_ok: bool,
 ) -> int:
     """Print addresses to connect to: one HOST:PORT a line.
 
-    Only usable instances that have a port; 1 when there are none. While most other nodes are silent
+    Only usable instances that have a port; 1 when there are none. With --prefer those of the best
+    state come first, and of these those that fit. While most other nodes are silent
     the agent may be cut off: it answers what it knows with 5, and says how old that may be.
     """
+    from discoagent.client.choice import choose, in_order, resolvable
+
     printer = session.printer(output.RESOLVE, "host:port")
     with session.disco(waits=wait is not None) as disco:
         if wait is not None:
             from discoagent.cli.watching import wait_until
 
-            wait_until(session, disco, service, lambda now: bool(_resolvable(now)), patience=wait)
-        found = _resolvable(disco.list(service))
+            wait_until(session, disco, service, lambda now: bool(resolvable(now)), patience=wait)
+        members = disco.members() if prefer else ()
+        found = resolvable(disco.list(service))
         if one and found:
-            printer.one(best(found), INSTANCES)
+            printer.one(choose(found, prefer, members), INSTANCES)
         elif found or (printer.format == "json" and not one):
-            printer.many(found, INSTANCES)
+            printer.many(in_order(found, prefer, members) if prefer else found, INSTANCES)
         if not found and not disco.partial and (disco.stale is None or stale_ok):
             raise NoInstance(f"no usable instance of {service} with a port")
         return finish(printer, disco, _staleness(printer, disco.stale, stale_ok=stale_ok))
@@ -144,20 +162,6 @@ def _staleness(printer: Printer, stale: float | None, *, stale_ok: bool) -> int:
         f"what it knows may be {span(1000 * stale)} old"
     )
     return 0 if stale_ok else PARTIAL
-
-
-def best(instances: list[Instance]) -> Instance:
-    """Return any one of the best state there is, so that callers spread over them."""
-    ranks = ("passing", "warning", "suspect", "restarting")
-    top = min(ranks.index(it.state) for it in instances)
-    import random
-
-    return random.choice([it for it in instances if ranks.index(it.state) == top])  # noqa: S311
-
-
-def _resolvable(instances: list[Instance]) -> list[Instance]:
-    """Leave out what cannot be connected to."""
-    return [it for it in instances if it.usable and it.port is not None]
 
 
 @verb("get", example="discoctl get web/web-8080@a\ndiscoctl get web-8080 -o json")

@@ -2,14 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from discoagent.client import calls
 from discoagent.client.base import Base
 from discoagent.client.calls import FOR_EVER_MS, Greeting, milliseconds, words
 from discoagent.errors import NoInstance
-from discoagent.instance import Instance, Json, Member
+from discoagent.instance import NO_META, Instance, Json, Member
 
 if TYPE_CHECKING:  # loaded when used: half of what would be loaded for `discoctl list`
     from discoagent.client.watch import Watch
@@ -17,7 +17,6 @@ if TYPE_CHECKING:  # loaded when used: half of what would be loaded for `discoct
 READY_CHUNK_SECONDS = 1.0
 CONVERGE_SECONDS = 1.0
 WAIT_SHARE = 0.9  # of the timeout for a query to wait until the agent is ready
-STATES_BY_WORTH = ("passing", "warning")
 
 # `Asking.list` hides the type's name from the annotations below it.
 Instances = list[Instance]
@@ -78,18 +77,26 @@ class Asking(Base):
         """
         return self._pool.ask(calls.get(id, wait_ms=self._wait_ms()))
 
-    def resolve(self, service: str, *, tag: str | Iterable[str] | None = None) -> Instance:
+    def resolve(
+        self,
+        service: str,
+        *,
+        tag: str | Iterable[str] | None = None,
+        prefer: Mapping[str, str] = NO_META,
+    ) -> Instance:
         """Return a usable instance that has a port: any one, of the best state there is.
 
-        Raises NoInstance if there is none.
+        `prefer`: of these rather one with such pairs in its meta or among its node's labels; the
+        more fit the better. Raises NoInstance if there is none.
         """
-        usable = [found for found in self.list(service, tag=tag) if found.port is not None]
-        if not usable:
-            raise NoInstance(f"{service}: no usable instance with a port")
-        best = min(_rank(found) for found in usable)
-        import random
+        from discoagent.client import choice
 
-        return random.choice([it for it in usable if _rank(it) == best])  # noqa: S311 - no secret
+        pairs = tuple(prefer.items())
+        members = self.members() if pairs else ()
+        found = choice.resolvable(self.list(service, tag=tag))
+        if not found:
+            raise NoInstance(f"{service}: no usable instance with a port")
+        return choice.choose(found, pairs, members)
 
     def services(self) -> Jsons:
         """Return `{"service", "total", "usable", "states"}` of each service, sorted."""
@@ -169,8 +176,3 @@ class Asking(Base):
 
     def _wait_ms(self) -> int:
         return int(self.timeout * WAIT_SHARE * 1000)
-
-
-def _rank(instance: Instance) -> int:
-    state = instance.state
-    return STATES_BY_WORTH.index(state) if state in STATES_BY_WORTH else len(STATES_BY_WORTH)

@@ -9,7 +9,10 @@ from tests.agent.harness import AgentProcess, start_agent
 
 
 class Agent:
-    """One agent on loopback; started again it is the same node at the same place."""
+    """One agent on loopback; started again it is the same node at the same place.
+
+    It is labelled with a rack of its own.
+    """
 
     def __init__(self, node: str, directory: Path, cluster: str = "cli") -> None:
         self.node = node
@@ -38,7 +41,12 @@ class Agent:
     def start(self, *join: str) -> None:
         """Start it, and wait until it is ready."""
         self.process = start_agent(
-            self.directory, self.node, bind=self.endpoint, join=join, cluster=self.cluster
+            self.directory,
+            self.node,
+            bind=self.endpoint,
+            join=join,
+            cluster=self.cluster,
+            settings={"labels.rack": f"rack-{self.node}"},
         )
         self.endpoint = self.process.bind
 

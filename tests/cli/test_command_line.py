@@ -24,7 +24,6 @@ NOT_YET = {
     "register": ("--check", "--verify"),
     "run": ("--drain", "--check", "--ttl", "--pid", "--static"),
     "list": ("--near",),
-    "resolve": ("--prefer",),
 }
 
 
@@ -96,6 +95,7 @@ def test_what_is_not_built_does_not_exist(name: str, ask: Ask) -> None:
         (["list", "--limit", "0"], "0 is not in the range x>=1"),
         (["get"], "missing argument 'ID'"),
         (["get", "a", "b"], "unexpected extra argument"),
+        (["resolve", "web", "--prefer", "a"], "'a' is not of the form k=v"),
         (["resolve"], "missing argument 'SERVICE'"),
         (["register", "web"], "exactly one of --pid, --ttl and --static"),
         (

@@ -150,6 +150,22 @@ def test_resolve(at_a: Agent, ask: Ask) -> None:
     assert ask("resolve", "db", "--wait", "5s").out == "127.0.0.1:5432\n"
 
 
+def test_resolve_with_a_preference(at_a: Agent, ask: Ask) -> None:
+    """First those that fit by their meta or by their node's labels; the more pairs the better."""
+    a, b = "127.0.0.1:8080\n", "[fd00::5]:8081\n"
+
+    assert ask("resolve", "web", "--prefer", "rack=rack-b").out == b + a
+    assert ask("resolve", "web", "--prefer", "zone=a").out == a + b
+    assert ask("resolve", "web", "--prefer", "zone=nope").out == a + b
+    both = ("--prefer", "zone=a", "--prefer", "scheme=https", "--prefer", "rack=rack-b")
+    assert ask("resolve", "web", *both).out == a + b
+    assert (
+        ask("resolve", "web", "--prefer", "rack=rack-b", "--one", "-o", "url").out == f"tcp://{b}"
+    )
+    with Disco(at_a.socket) as disco:
+        assert {disco.resolve("web", prefer={"rack": "rack-b"}).node for _ in range(9)} == {"b"}
+
+
 def test_resolve_of_nothing_is_1(at_a: Agent, ask: Ask) -> None:
     """At once, or when the time to wait is over; `--timeout` over is another matter."""
     assert ask("resolve", "nope").code == 1
