@@ -23,8 +23,9 @@ from discoagent.core.effects import Dial, DialOutcome, Effect, NodeState, Redial
 from discoagent.core.entry import CauseWord
 from discoagent.core.guard import Guard
 from discoagent.core.limits import PROBED_MAX, WITNESSES
-from discoagent.core.membership import NEVER, PRESENT, Asked, Membership, Peer, Testimony
+from discoagent.core.membership import Membership
 from discoagent.core.messages import Acquaintance, Heartbeat, Probe
+from discoagent.core.peer import NEVER, PRESENT, Asked, Peer, Testimony
 from discoagent.core.telling import acquaintance
 from discoagent.core.timing import TICK
 

@@ -9,8 +9,9 @@ longer and longer.
 
 from discoagent.core.effects import Answer, Effect, Send
 from discoagent.core.entry import ReplicaId
-from discoagent.core.membership import PRESENT, Asked, Membership, Peer
+from discoagent.core.membership import Membership
 from discoagent.core.messages import Digest, DigestReply, Heartbeat
+from discoagent.core.peer import PRESENT, Asked, Peer
 from discoagent.core.telling import acquaintances
 
 DUE_AFTER = 3  # heartbeats

@@ -20,13 +20,14 @@ from discoagent.core.effects import (
 )
 from discoagent.core.entry import ReplicaId
 from discoagent.core.limits import GREETINGS_IN_FLIGHT
-from discoagent.core.membership import NEVER, PRESENT, Asked, Membership, Peer
+from discoagent.core.membership import Membership
 from discoagent.core.messages import (
     Hello,
     Refusal,
     RefusalKind,
     Welcome,
 )
+from discoagent.core.peer import NEVER, PRESENT, Asked, Peer
 from discoagent.core.telling import acquaintances, later_life, name_in_use
 
 WIRE = (1, 1)

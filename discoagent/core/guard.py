@@ -9,7 +9,8 @@ that the way there is open. The price is that a majority that really died shows 
 
 from typing import NamedTuple
 
-from discoagent.core.membership import NEVER, PRESENT, Membership, Peer
+from discoagent.core.membership import Membership
+from discoagent.core.peer import NEVER, PRESENT, Peer
 
 PEERS_MIN = 4
 REPRIEVE = 2.0

@@ -7,8 +7,9 @@ from discoagent.core.detector import Detector
 from discoagent.core.effects import Effect, Namesake, NodeState, Outranked
 from discoagent.core.entry import CauseWord
 from discoagent.core.greeter import Greeter
-from discoagent.core.membership import Asked, Membership, Peer
+from discoagent.core.membership import Membership
 from discoagent.core.messages import Acquaintance, Standing
+from discoagent.core.peer import Asked, Peer
 from discoagent.core.sync import Sync
 from discoagent.core.telling import name_in_use
 

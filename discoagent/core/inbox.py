@@ -8,7 +8,7 @@ from discoagent.core.entry import CauseWord, ReplicaId
 from discoagent.core.exchange import Exchange
 from discoagent.core.greeter import Greeter
 from discoagent.core.hearsay import Hearsay
-from discoagent.core.membership import Asked, Membership, Peer
+from discoagent.core.membership import Membership
 from discoagent.core.messages import (
     Acquaintance,
     Delta,
@@ -30,6 +30,7 @@ from discoagent.core.messages import (
     SyncRequest,
     Welcome,
 )
+from discoagent.core.peer import Asked, Peer
 from discoagent.core.sights import Sights
 from discoagent.core.sync import HEARTBEAT_PATIENCE, Sync
 

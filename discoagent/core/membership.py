@@ -2,8 +2,7 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from dataclasses import replace
 
 from discoagent.core.chain import Chain
 from discoagent.core.digest import Digests
@@ -19,89 +18,10 @@ from discoagent.core.effects import (
 from discoagent.core.entry import Cause, CauseWord, Entry, Kind, MemberRecord, ReplicaId
 from discoagent.core.limits import GRAVES_MAX, NODES_MAX
 from discoagent.core.node import Node
+from discoagent.core.peer import PRESENT, Grave, Peer
 from discoagent.core.presence import Presence
 from discoagent.core.ring import Segment
 from discoagent.core.timing import Timing
-
-NEVER = float("-inf")
-PRESENT = (NodeState.ALIVE, NodeState.SUSPECT, NodeState.RESTARTING)
-
-
-@dataclass(slots=True)
-class Peer:
-    """Another node's present life as we know it. Times are of the witnessed clock, in seconds."""
-
-    replica: ReplicaId
-    endpoint: str
-    node: Node
-    state: NodeState = NodeState.ALIVE
-    since: float = 0.0  # of the state
-    heard: float = NEVER  # the last sign of life that came directly
-    told: float = NEVER  # the last one that others tell of
-    beat: int = 0
-    welcomed: bool = False  # a Hello was answered, one way or the other
-    evidence: str = ""
-    floor: int = 0  # it came back from its grave, and is shown from this clock on
-
-    # what tells the dead from the silent; `seen` is of the shell's clock, which never stands still
-    seen: float = NEVER  # the last sign of life
-    refused: float = NEVER  # its port refused, or was mute, for this life
-    gone: float = NEVER  # the first of these refusals since its last sign of life
-    mute: bool = False  # the last of these was mute
-    farewell: bool = False  # this life said that it stops
-    dialling: float = NEVER  # a dial is under way since
-    dialled: float = NEVER
-    redialled: float = NEVER
-    testimony: "dict[str, Testimony]" = field(default_factory=dict)  # by teller
-
-    # what this peer's heartbeats said of its view, against ours
-    set_differs: int = 0
-    still: int = 0
-    last_vectors: tuple[int, int] = (0, 0)
-    last_digests: tuple[int, int] = (0, 0)
-    ask_after: float = 0.0
-    back_off: float = 0.0
-
-    hash_differs: int = 0
-
-    @property
-    def sign(self) -> float:
-        """When was the last sign of life, direct or told?"""
-        return max(self.heard, self.told)
-
-    @property
-    def shows(self) -> bool:
-        """Is there anything that may be shown?"""
-        return self.state in PRESENT and self.node.chain.clock >= self.floor
-
-
-class Asked(NamedTuple):
-    """A question that waits for its answer: when it was put, on both clocks, and to whom."""
-
-    number: int
-    at: float
-    real: float
-    whom: str
-
-
-class Testimony(NamedTuple):
-    """What another told of a peer: when we learned it, and what it knew."""
-
-    at: float
-    beat: int
-    age: float
-    refused_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Grave:
-    """What is remembered of a forgotten life, so that hearsay cannot raise it."""
-
-    endpoint: str
-    incarnation: int
-    clock: int
-    beat: int
-    closed: bool
 
 
 class Membership:
@@ -200,7 +120,7 @@ class Membership:
         self, replica: ReplicaId, endpoint: str, age: float, now: float, *, direct: bool
     ) -> tuple[Peer | None, list[Effect]]:
         grave = self.graves.get(replica.node)
-        if grave is not None and _bans(grave, replica, direct=direct):
+        if grave is not None and grave.bans(replica, direct=direct):
             self.counters["grave"] += 1
             return None, []
         if len(self.peers) >= NODES_MAX:
@@ -234,14 +154,7 @@ class Membership:
     def _succeed(self, peer: Peer, replica: ReplicaId, now: float) -> list[Effect]:
         """Another life of that node began: hold what is shown, and start its chain."""
         peer.node.begin(replica, now, self.timing.restart_grace)
-        peer.replica = replica
-        peer.beat = peer.floor = 0
-        peer.heard = peer.told = peer.seen = peer.refused = peer.gone = NEVER
-        peer.farewell = peer.mute = False
-        peer.dialling = peer.dialled = NEVER
-        peer.testimony.clear()
-        peer.hash_differs = 0
-        peer.welcomed = False
+        peer.begin(replica)
         effects: list[Effect] = []
         if peer.node.hidden:
             effects.append(Connect(peer.endpoint))
@@ -327,7 +240,7 @@ class Membership:
     def forgotten(self, replica: ReplicaId) -> bool:
         """Is this a life that we have forgotten, and that its own word would bring back?"""
         grave = self.graves.get(replica.node)
-        return grave is not None and not _bans(grave, replica, direct=True)
+        return grave is not None and not grave.bans(replica, direct=True)
 
     def counted(self, peer: Peer) -> None:
         """Keep the digests in step with this peer, and note that it moved."""
@@ -355,13 +268,6 @@ class Membership:
         for peer in self.peers.values():
             assert peer.replica == peer.node.chain.replica
             assert peer.node.hidden != peer.shows
-
-
-def _bans(grave: Grave, replica: ReplicaId, *, direct: bool) -> bool:
-    """Does the grave keep this life from coming back? Its own word raises it, unless closed."""
-    if replica.incarnation > grave.incarnation:
-        return False
-    return not direct or replica.incarnation < grave.incarnation or grave.closed
 
 
 def emit(events: Iterable[Event]) -> list[Effect]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from discoagent.core.effects import Answer, Effect, SeenBy, Send
 from discoagent.core.entry import ReplicaId
 from discoagent.core.limits import SEEN_PENDING_MAX
-from discoagent.core.membership import PRESENT, Membership
+from discoagent.core.membership import Membership
 from discoagent.core.messages import Seen, SeenReply
+from discoagent.core.peer import PRESENT
 
 Goals = tuple[tuple[ReplicaId, int], ...]
 

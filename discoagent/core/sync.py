@@ -13,7 +13,7 @@ from discoagent.core.chain import Chain
 from discoagent.core.effects import Answer, Effect, NodeState, Send
 from discoagent.core.entry import Entry, ReplicaId
 from discoagent.core.limits import CHAINS_PER_REQUEST, CHUNK_BYTES_MAX, CHUNKS_PER_REQUEST
-from discoagent.core.membership import PRESENT, Membership, Peer
+from discoagent.core.membership import Membership
 from discoagent.core.messages import (
     Absent,
     Delta,
@@ -23,6 +23,7 @@ from discoagent.core.messages import (
     SyncRequest,
     Want,
 )
+from discoagent.core.peer import PRESENT, Peer
 from discoagent.core.ring import weight_of
 
 REQUEST_TIMEOUT = 1.5

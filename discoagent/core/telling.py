@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from discoagent.core.effects import NodeState
 from discoagent.core.entry import Kind, MemberRecord, ReplicaId
-from discoagent.core.membership import PRESENT, Membership, Peer
+from discoagent.core.membership import Membership
 from discoagent.core.messages import Acquaintance, Standing
+from discoagent.core.peer import PRESENT, Peer
 
 AGE_MAX = 1e9  # seconds; longer ago is told as this
 STANDINGS = {

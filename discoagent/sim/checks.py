@@ -10,8 +10,9 @@ from discoagent.core import limits
 from discoagent.core.chain import Chain
 from discoagent.core.effects import Effect, Emit, Event, EventKind, NodeState, StateChanged
 from discoagent.core.entry import Cause, CauseWord, Entry, Key, Kind, ReplicaId
-from discoagent.core.membership import Membership, Peer
+from discoagent.core.membership import Membership
 from discoagent.core.messages import Heartbeat
+from discoagent.core.peer import Peer
 from discoagent.core.replica import Replica
 from discoagent.core.timing import TICK
 from discoagent.sim.failure import CheckFailed

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from discoagent.core.detector import Detector
-from discoagent.core.membership import Membership, Peer
+from discoagent.core.membership import Membership
+from discoagent.core.peer import Peer
 from discoagent.core.replica import Replica
 from discoagent.core.timing import Timing
 from tests.core.cluster import Cluster

@@ -17,8 +17,9 @@ from discoagent.core.effects import (
     StateChanged,
 )
 from discoagent.core.entry import Cause, ReplicaId
-from discoagent.core.membership import Asked, Membership, Peer
+from discoagent.core.membership import Membership
 from discoagent.core.messages import Acquaintance, Heartbeat, Standing
+from discoagent.core.peer import Asked, Peer
 from discoagent.core.timing import TICK, Timing
 from tests.core.vocabulary import B, added, entry, removed
 

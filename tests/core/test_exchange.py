@@ -13,8 +13,9 @@ from discoagent.core.exchange import (
     MAJORITY_PATIENCE,
     Exchange,
 )
-from discoagent.core.membership import Membership, Peer
+from discoagent.core.membership import Membership
 from discoagent.core.messages import Digest, DigestReply, Heartbeat
+from discoagent.core.peer import Peer
 from tests.core.cluster import Cluster
 from tests.core.vocabulary import A, B, C, D, entry, join, meet, snapshot
 

@@ -6,8 +6,9 @@ from discoagent.core.detector import Detector
 from discoagent.core.effects import Effect, NodeState, StateChanged
 from discoagent.core.entry import ReplicaId
 from discoagent.core.guard import Isolation
-from discoagent.core.membership import Membership, Peer
+from discoagent.core.membership import Membership
 from discoagent.core.messages import Heartbeat
+from discoagent.core.peer import Peer
 from discoagent.core.timing import Timing
 
 ALIVE, SUSPECT, DOWN = NodeState.ALIVE, NodeState.SUSPECT, NodeState.DOWN

@@ -17,8 +17,9 @@ from discoagent.core.effects import (
 from discoagent.core.entry import ReplicaId
 from discoagent.core.greeter import Greeter
 from discoagent.core.hearsay import Hearsay
-from discoagent.core.membership import Asked, Membership, Peer
+from discoagent.core.membership import Membership
 from discoagent.core.messages import Acquaintance, Hello, Standing
+from discoagent.core.peer import Asked, Peer
 from discoagent.core.sync import Sync
 from discoagent.core.timing import TICK
 from tests.core.vocabulary import LEFT, B, meet

@@ -7,7 +7,6 @@ import pytest
 from discoagent.core.effects import Answer, Disconnect, Effect, NodeState, Send, StateChanged
 from discoagent.core.entry import ReplicaId
 from discoagent.core.inbox import HASH_DIFFERS_MAX
-from discoagent.core.membership import Peer
 from discoagent.core.messages import (
     Delta,
     DeltaMessage,
@@ -28,6 +27,7 @@ from discoagent.core.messages import (
     SyncRequest,
     Welcome,
 )
+from discoagent.core.peer import Peer
 from discoagent.core.replica import Replica
 from tests.core.cluster import Cluster
 from tests.core.vocabulary import LEFT, REGISTERED, A, B, C, added, entry, removed

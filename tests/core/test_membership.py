@@ -5,8 +5,9 @@ import pytest
 from discoagent.core import membership as membership_module
 from discoagent.core.effects import Connect, Disconnect, Emit, NodeState, StateChanged
 from discoagent.core.entry import Kind, ReplicaId
-from discoagent.core.membership import Membership, Peer
+from discoagent.core.membership import Membership
 from discoagent.core.messages import Delta, Removal
+from discoagent.core.peer import Peer
 from tests.core.vocabulary import (
     DEREGISTERED,
     LEFT,

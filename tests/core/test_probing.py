@@ -19,8 +19,9 @@ from discoagent.core.effects import (
     Send,
 )
 from discoagent.core.entry import ReplicaId
-from discoagent.core.membership import Asked, Membership, Peer
+from discoagent.core.membership import Membership
 from discoagent.core.messages import Probe
+from discoagent.core.peer import Asked, Peer
 from tests.core.vocabulary import B, C, D, entry, meet
 
 E1 = entry("1")

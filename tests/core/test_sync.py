@@ -5,12 +5,13 @@ import pytest
 from discoagent.core import sync as sync_module
 from discoagent.core.effects import NodeState
 from discoagent.core.entry import ReplicaId
-from discoagent.core.membership import Membership, Peer
+from discoagent.core.membership import Membership
 from discoagent.core.messages import (
     Absent,
     Delta,
     Want,
 )
+from discoagent.core.peer import Peer
 from discoagent.core.sync import REQUEST_TIMEOUT, STRUCK_OUT_PAUSE, Sync
 from tests.core.vocabulary import (
     REGISTERED,

@@ -7,7 +7,7 @@ from discoagent.core import ring as ring_module
 from discoagent.core import sync as sync_module
 from discoagent.core.effects import Answer, Effect, NodeState
 from discoagent.core.entry import ReplicaId
-from discoagent.core.membership import Membership, Peer
+from discoagent.core.membership import Membership
 from discoagent.core.messages import (
     Absent,
     Delta,
@@ -19,6 +19,7 @@ from discoagent.core.messages import (
     SyncRequest,
     Want,
 )
+from discoagent.core.peer import Peer
 from discoagent.core.sync import Assembly, Sync
 from tests.core.cluster import Cluster, nothing_is_lost
 from tests.core.vocabulary import (

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from discoagent.core.chain import Chain
 from discoagent.core.effects import Effect, Emit, Event, EventKind, Send
 from discoagent.core.entry import Cause, Entry, Kind, MemberRecord, ReplicaId
-from discoagent.core.membership import Membership, Peer, member_entry
+from discoagent.core.membership import Membership, member_entry
 from discoagent.core.messages import Delta, Part, SyncChunk, SyncRequest, Want
+from discoagent.core.peer import Peer
 
 OWNER = b"owner-01" + b" and more"
 OTHER_OWNER = b"owner-02" + b" and more"

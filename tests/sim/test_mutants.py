@@ -9,6 +9,7 @@ from discoagent.core import chain, detector, exchange, hearsay, inbox, membershi
 from discoagent.core.effects import DialOutcome, NodeState
 from discoagent.core.entry import Entry, ReplicaId
 from discoagent.core.messages import Delta, Page
+from discoagent.core.peer import PRESENT, Grave, Peer
 from discoagent.core.presence import Presence
 from discoagent.core.ring import Segment
 from discoagent.sim.chaos import run_seed
@@ -163,7 +164,7 @@ def mute_is_down(patch: pytest.MonkeyPatch) -> None:
 def one_refusal_holds_for_ever(patch: pytest.MonkeyPatch) -> None:
     """Whoever refused once is not expected to answer again."""
 
-    def gone(self: detector.Detector, peer: membership.Peer, silence: float, now: float) -> object:
+    def gone(self: detector.Detector, peer: Peer, silence: float, now: float) -> object:
         peer.refused = now
         return original(self, peer, silence, now)
 
@@ -187,16 +188,13 @@ def our_own_pause_counts(patch: pytest.MonkeyPatch) -> None:
 @mutants.caught_by(test_silence.test_a_split_outlasts_memory)
 def the_forgotten_are_banned(patch: pytest.MonkeyPatch) -> None:
     """A life that was forgotten does not even return by its own word."""
-    patch.setattr(
-        membership, "_bans", lambda grave, life, **_: life.incarnation <= grave.incarnation
-    )
+    patch.setattr(Grave, "bans", lambda grave, life, **_: life.incarnation <= grave.incarnation)
 
 
 @mutants.caught_by(test_silence.test_back_through_one_who_cannot_catch_up)
 def shown_from_clock_0(patch: pytest.MonkeyPatch) -> None:
     """Who comes back from a grave is shown as anybody tells it."""
-    present = membership.PRESENT
-    patch.setattr(membership.Peer, "shows", property(lambda self: self.state in present))
+    patch.setattr(Peer, "shows", property(lambda self: self.state in PRESENT))
 
 
 @mutants.caught_by(test_silence.test_leaving_while_two_are_cut_off)
@@ -209,7 +207,7 @@ def nobody_tells_who_left(patch: pytest.MonkeyPatch) -> None:
 def a_late_heartbeat_revives_who_left(patch: pytest.MonkeyPatch) -> None:
     """A beat is a beat."""
 
-    def leave(self: membership.Membership, peer: membership.Peer, *rest: object) -> object:
+    def leave(self: membership.Membership, peer: Peer, *rest: object) -> object:
         effects = original(self, peer, *rest)  # type: ignore[arg-type]
         if peer.state is NodeState.LEFT:
             peer.state = NodeState.DOWN
@@ -226,7 +224,7 @@ def a_late_heartbeat_revives_who_left(patch: pytest.MonkeyPatch) -> None:
 def the_down_are_in_the_digest(patch: pytest.MonkeyPatch) -> None:
     """Who never met them differs for ever."""
 
-    def counted(self: membership.Membership, peer: membership.Peer) -> None:
+    def counted(self: membership.Membership, peer: Peer) -> None:
         clock = peer.node.chain.clock
         replica = peer.replica
         self.digests.count(replica.node, peer.node.hash, replica.incarnation, clock)
@@ -238,9 +236,7 @@ def the_down_are_in_the_digest(patch: pytest.MonkeyPatch) -> None:
 def vectors_need_not_stand_still(patch: pytest.MonkeyPatch) -> None:
     """Clocks that move differ somewhere at every heartbeat."""
 
-    def heard(
-        self: exchange.Exchange, peer: membership.Peer, heartbeat: object, now: float
-    ) -> object:
+    def heard(self: exchange.Exchange, peer: Peer, heartbeat: object, now: float) -> object:
         before = peer.still
         effects = original(self, peer, heartbeat, now)  # type: ignore[arg-type]
         ours = self._members.digests

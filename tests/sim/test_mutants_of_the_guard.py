@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from discoagent.core.guard import Guard
-from discoagent.core.membership import Peer
+from discoagent.core.peer import Peer
 from tests.sim import test_guard
 from tests.sim.mutation import Mutants
 
