@@ -18,7 +18,7 @@ from discoagent.core.entry import ReplicaId
 from discoagent.core.limits import MESSAGE_BYTES_MAX, NODES_MAX
 from discoagent.core.timing import CONNECT_TIMEOUT
 from discoagent.endpoints import PORT_MAX, Endpoint, addresses, is_literal
-from discoagent.errors import Conflict
+from discoagent.errors import Conflict, DiscoError, InvalidRequest, Refused
 
 MESSAGES_PER_TURN = 128  # what one socket may hand over before the loop's other work has its turn
 BYTES_PER_TURN = 1024 * 1024
@@ -41,7 +41,7 @@ _monitors = itertools.count(1)
 
 
 class BindError(Conflict):
-    """A port of the mesh cannot be had; the message names the address and the system's reason."""
+    """A port of the mesh is taken; the message names the address and the system's reason."""
 
     default_kind = "port"
 
@@ -138,7 +138,8 @@ def bind_pair(
 ) -> Endpoint:
     """Bind the ROUTER and, on the next port, the PUB; return the address with its real port.
 
-    Port 0: a free pair. A name: its first IPv4 address, else its first. Raises BindError.
+    Port 0: a free pair. A name: its first IPv4 address, else its first. Raises BindError if a port
+    is taken, Refused if it may not be had, InvalidRequest if this host has no such address.
     """
     host = _bind_address(bind)
     for _ in range(PAIR_ATTEMPTS if bind.port == 0 else 1):
@@ -152,7 +153,10 @@ def bind_pair(
             if bind.port != 0:
                 raise
         router.unbind(router_address)
-    raise BindError(f"cannot bind {bind}: no two free ports in a row in {PAIR_ATTEMPTS} attempts")
+    raise BindError(
+        f"bind: cannot listen on {bind}: no two free ports in a row in {PAIR_ATTEMPTS} attempts",
+        field="bind",
+    )
 
 
 def _bind_address(bind: Endpoint) -> str:
@@ -161,7 +165,7 @@ def _bind_address(bind: Endpoint) -> str:
     try:
         found = addresses(bind)
     except OSError as error:
-        raise BindError(f"cannot bind {bind}: {error}") from error
+        raise InvalidRequest(f"bind: cannot listen on {bind}: {error}", field="bind") from error
     return next((address.host for address in found if ":" not in address.host), found[0].host)
 
 
@@ -170,11 +174,22 @@ def _bind(socket: "zmq.Socket[bytes]", role: str, host: str, port: int) -> str:
     try:
         socket.bind(tcp(socket, host, port or "*"))
     except zmq.ZMQError as error:
-        code = error.errno or 0
-        # libzmq says ENODEV of an address that no interface has; the system's own word is clearer.
-        reason = os.strerror(errno.EADDRNOTAVAIL if code == errno.ENODEV else code)
-        raise BindError(f"cannot bind {Endpoint(host, port)} ({role}): {reason}") from error
+        raise bind_error(Endpoint(host, port), role, error.errno or 0) from error
     return socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+
+
+def bind_error(at: Endpoint, role: str, code: int) -> DiscoError:
+    """Return what to say when the system refuses an address with this errno."""
+    # libzmq says ENODEV of an address that no interface has; the system's own word is clearer.
+    code = errno.EADDRNOTAVAIL if code == errno.ENODEV else code
+    text = f"bind: cannot listen on {at} ({role}): {os.strerror(code)}"
+    match code:
+        case errno.EADDRNOTAVAIL:
+            return InvalidRequest(text, field="bind")
+        case errno.EACCES | errno.EPERM:
+            return Refused(text, kind="permission", field="bind")
+        case _:
+            return BindError(text, field="bind")
 
 
 class Drain:

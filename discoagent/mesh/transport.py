@@ -17,10 +17,10 @@ import zmq
 from discoagent.core.entry import ReplicaId
 from discoagent.core.messages import Envelope, Heartbeat, Message
 from discoagent.endpoints import Endpoint, parse
+from discoagent.errors import DiscoError
 from discoagent.mesh.links import Link
 from discoagent.mesh.sockets import (
     HANDSHAKE_FAILED,
-    BindError,
     Drain,
     Monitor,
     bind_pair,
@@ -32,7 +32,7 @@ from discoagent.mesh.sockets import (
 )
 from discoagent.wire import TOPIC_BYTES, WireError, decode, encode, topic
 
-__all__ = ["BindError", "Transport", "routing_id"]
+__all__ = ["Transport", "routing_id"]
 
 SHARED_FRAME_BYTES_MIN = 16 * 1024  # from here on the queues of all peers share one copy
 HEARTBEATS_PER_DRAIN = 4096  # at least; what is left waits for the next tick
@@ -76,7 +76,7 @@ class Transport:
         on_nonsense: Callable[[str, str, WireError], None] = _ignore,
         check: Callable[[Envelope], None] = _ignore,
     ) -> None:
-        """Bind; nothing is read before `start`. Raises ValueError (`bind`) or BindError (a port).
+        """Bind; nothing is read before `start`. Raises ValueError (`bind`), or as `bind_pair`.
 
         `on_envelope` gets every message; `on_link` an endpoint and whether it is connected now;
         `on_nonsense` the socket, the peer and the reason of each frame that was refused. `check`
@@ -99,7 +99,7 @@ class Transport:
         self._subscriber = new_subscriber(self._context, self._topic)
         try:
             self.bound: Endpoint = bind_pair(self._router, self._publisher, wanted)
-        except BindError:
+        except DiscoError:
             self._context.destroy(linger=0)
             raise
 

@@ -152,6 +152,15 @@ def test_the_port_is_taken(tmp_path: Path) -> None:
         assert "Traceback" not in second.stderr
 
 
+def test_an_address_that_this_host_lacks(tmp_path: Path) -> None:
+    """That is a mistake in the configuration, not a conflict."""
+    found = ran(*flags(tmp_path), "--insecure", "--bind", "192.0.2.77:7800")
+
+    assert found.returncode == 2
+    assert "bind: cannot listen on 192.0.2.77:7800 (ROUTER)" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
 def test_json_is_one_object_a_line(tmp_path: Path) -> None:
     """For programs: time, level, message."""
     with Running(agent(*flags(tmp_path, "--log-format", "json"))) as running:

@@ -14,8 +14,6 @@ import pytest
 from discoagent.core.entry import ReplicaId
 from discoagent.core.messages import Envelope
 from discoagent.endpoints import Endpoint
-from discoagent.errors import Conflict
-from discoagent.mesh.transport import BindError
 from tests.mesh.peers import Peer, hello, needs_ipv6, peers, run
 
 # A peer of its own: says where it listens, then answers whatever it hears.
@@ -257,76 +255,6 @@ async def test_close_gives_back_every_descriptor() -> None:
         at_b = len(os.listdir("/proc/self/fd")) - before
 
         assert at_b <= 2  # b notices a little later that a's two connections have ended
-
-
-def test_port_0_is_tried_until_there_is_a_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system hands out single ports, of which some will not do."""
-
-    async def story() -> None:
-        with peers(Peer("a")) as (a,):
-            limit = a.transport.bound.port
-            monkeypatch.setattr("discoagent.mesh.sockets.PORT_MAX", max(limit, 40_000))
-            monkeypatch.setattr("discoagent.mesh.sockets.PAIR_ATTEMPTS", 1_000)
-            with peers(Peer("b")) as (b,):
-                assert b.transport.bound.port <= max(limit, 40_000)
-                await a.until_linked(b)
-            monkeypatch.setattr("discoagent.mesh.sockets.PORT_MAX", 0)
-            monkeypatch.setattr("discoagent.mesh.sockets.PAIR_ATTEMPTS", 3)
-            with pytest.raises(BindError, match="no two free ports in a row in 3 attempts"):
-                Peer("c")
-
-    asyncio.run(story())
-
-
-@pytest.mark.parametrize(("taken", "role"), [(0, "ROUTER"), (1, "PUB")])
-def test_a_taken_port_is_an_error_that_names_it(taken: int, role: str) -> None:
-    """Either port of the pair; nothing is left of the attempt."""
-
-    async def story() -> None:
-        with peers(Peer("a")) as (a,):
-            port = a.transport.bound.port
-        with socket.create_server(("127.0.0.1", port + taken)):
-            before = len(os.listdir("/proc/self/fd"))
-            with pytest.raises(BindError) as caught:
-                Peer("b", bind=f"127.0.0.1:{port}")
-
-            assert f"127.0.0.1:{port + taken} ({role}): Address already in use" in str(caught.value)
-            assert isinstance(caught.value, Conflict)
-            assert (caught.value.code, caught.value.kind) == (6, "port")
-            assert len(os.listdir("/proc/self/fd")) == before
-
-    asyncio.run(story())
-
-
-@pytest.mark.parametrize(
-    ("bind", "words"),
-    [
-        ("192.0.2.77:7800", r"192\.0\.2\.77:7800 \(ROUTER\).*assign"),
-        pytest.param(
-            "[2001:db8::77]:7800", r"\[2001:db8::77\]:7800 \(ROUTER\).*assign", marks=needs_ipv6
-        ),
-        ("nobody.invalid:7800", r"nobody\.invalid"),
-    ],
-)
-def test_an_address_of_another_host_cannot_be_bound(bind: str, words: str) -> None:
-    """The error names it and says why."""
-
-    async def story() -> None:
-        with pytest.raises(BindError, match=words):
-            Peer("a", bind=bind)
-
-    asyncio.run(story())
-
-
-@pytest.mark.parametrize("bind", ["127.0.0.1", "127.0.0.1:65535", "*:7800", "", ":7800"])
-def test_a_bind_that_cannot_be_read_is_refused(bind: str) -> None:
-    """The sentence begins with the field."""
-
-    async def story() -> None:
-        with pytest.raises(ValueError, match=r"^bind "):
-            Peer("a", bind=bind)
-
-    asyncio.run(story())
 
 
 def test_a_thousand_links() -> None:
