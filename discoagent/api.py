@@ -25,7 +25,9 @@ later versions add some. Whoever does not read its answers loses them beyond `UN
 and its watches with them.
 
 **Rows.** An instance is `[service, id, node, overlay, owner, body]`, where overlay is "",
-"suspect" or "restarting" and owner and body are packed as in `instance.py`. An event is
+"suspect" or "restarting" and owner and body are packed as in `instance.py`. A meta (what is said of
+a key of a topic) is `[topic, id, node, overlay, owner, body, "presence"]`, its body packed as in
+`presence.py`; the id names it over all its versions. An event is
 `[kind, at_ms, row or nil, row before or nil, cause or nil, actor, token or nil, node or nil]`;
 overlays are worked out when read and make no events, so an event's rows have none.
 
@@ -65,6 +67,17 @@ that still fits several is refused with code 2.
         -> {"row"}
     deregister  id, cause (nil; `exit:CODE` or `exit:SIGNAL`, by the wrapper alone)
         -> {"row"}: as it was before
+    presence    topic, wait_ms
+        -> MORE: [row...] of the topic's metas, in any order; DONE: {"partial"}
+    topics      wait_ms
+        -> {"topics": [[topic, number of keys, number of metas]...], "partial"}, sorted
+    track       topic, key, meta ({}; a JSON object), lifetime and wrapper as with `register`,
+                id (nil: a meta of its own), ref (nil), registered_ms (nil), updated_ms (nil)
+        -> {"row", "adopted"}
+    retrack     topic, id (or the whole ref), meta (absent: keep)
+        -> {"row"}
+    untrack     topic, id (or the whole ref), cause (nil; as with `deregister`)
+        -> {"row"}: as it was before
     watch       services ([]: all), wait_ms, caught_up (false)
         -> MORE: [event...] batches: the present as `added`, a `synced`, then events as they
            happen, `caught-up` if that was asked for; DONE {} after a `cancel`
@@ -96,6 +109,11 @@ answer it had; then nothing differs from before and nobody sees an event. `adopt
 with a registration that was there before. `wrapper` is the asker's own pid: when the process ends,
 the agent waits for a moment (25 ms, and only while the wrapper lives) for a `deregister` that tells
 how, before it gives the plain cause `exit`.
+
+*track* makes a meta of its own at each call, so a key has as many as were tracked; one that is said
+again is named by the `id` of its row. A meta's ref is that of its last change: `retrack` with
+another meta gives another, which is an event. Whatever the meta, `retrack` gives a lease its whole
+time anew; without a meta it does only that, and only leases take it.
 
 *update* applies `tags` and `meta`, then `untag` and `unset`, then `tag` and `set`. *join*,
 *leave*, *monitor* and a change of the *log-level* are for root and the agent's own user.

@@ -26,6 +26,7 @@ from discoagent.local import operations, owners
 from discoagent.local.about import About
 from discoagent.local.door import Door, JoinOutcome
 from discoagent.local.effect_log import EffectLog
+from discoagent.local.entries import Entries
 from discoagent.local.finding import Finding
 from discoagent.local.keeping import Keeping
 from discoagent.local.lifetimes import Lifetimes
@@ -34,6 +35,7 @@ from discoagent.local.queries import Queries
 from discoagent.local.registrar import Registrar
 from discoagent.local.restoring import restore
 from discoagent.local.seeing import Seeing
+from discoagent.local.tracker import Tracker
 from discoagent.local.turns import Turns
 from discoagent.local.watches import Watches
 from discoagent.mesh.dialling import dial
@@ -215,9 +217,22 @@ class Life:
             readiness=self._finding.readiness,
             queries=self._queries,
             registrar=self._registrar,
+            tracker=self._new_tracker(),
             watches=self._watches,
             monitors=self._monitors,
             seeing=self._seeing,
+        )
+
+    def _new_tracker(self) -> Tracker:
+        return Tracker(
+            Entries(
+                replica=self._replica,
+                lifetimes=self._lifetimes,
+                perform=self._perform,
+                now=self.now,
+                wall_ms=self._clock.wall_ms,
+                uid=self.uid,
+            )
         )
 
     def start(self) -> None:

@@ -39,17 +39,18 @@ assert NAME_BYTES_MAX == 128
 NAME_RULE = f"1 to {NAME_BYTES_MAX} of the characters A-Z a-z 0-9 . _ -"
 
 
-TAG_RULE = f"1 to {TAG_BYTES_MAX} bytes of UTF-8 without control characters"
+TEXT_RULE = "1 to {} bytes of UTF-8 without control characters"
 
 
-def _refuse(field: str, rule: str, value: object) -> NoReturn:
+def refuse(field: str, rule: str, value: object) -> NoReturn:
+    """Raise the InvalidRequest that names a field, its rule, and the value that breaks it."""
     raise InvalidRequest(f"{field}: must be {rule}, not {shorten(value)}", field=field)
 
 
 def name(value: object, field: str) -> str:
     """Check a service, an instance id, a node, a cluster or a meta key."""
     if type(value) is not str or _is_name(value) is None:
-        _refuse(field, NAME_RULE, value)
+        refuse(field, NAME_RULE, value)
     return value
 
 
@@ -61,7 +62,7 @@ def name_or_none(value: object, field: str) -> str | None:
 def names(value: object, field: str) -> tuple[str, ...]:
     """Check a list of names."""
     if not isinstance(value, (list, tuple)):
-        _refuse(field, "a list of names", value)
+        refuse(field, "a list of names", value)
     if len(value) > NAMES_MAX:
         raise InvalidRequest(f"{field}: at most {NAMES_MAX} names, not {len(value)}", field=field)
     return tuple(name(each, field) for each in value)
@@ -85,21 +86,21 @@ TARGET_RULE = f"SERVICE/INSTANCE@NODE, SERVICE/INSTANCE or INSTANCE, each {NAME_
 def target(value: object, field: str) -> Target:
     """Read `SERVICE/INSTANCE@NODE`, `SERVICE/INSTANCE` or `INSTANCE` (also `INSTANCE@NODE`)."""
     if type(value) is not str:
-        _refuse(field, TARGET_RULE, value)
+        refuse(field, TARGET_RULE, value)
     rest, at, node = value.partition("@")
     service, slash, instance = rest.partition("/")
     if not slash:
         service, instance = "", rest
     parts = [instance, *([service] if slash else []), *([node] if at else [])]
     if not all(map(_is_name, parts)):
-        _refuse(field, TARGET_RULE, value)
+        refuse(field, TARGET_RULE, value)
     return Target(service or None, instance, node or None)
 
 
 def integer(value: object, field: str, low: int, high: int, what: str = "an integer") -> int:
     """Check a whole number between two bounds, both included."""
     if type(value) is not int or not low <= value <= high:
-        _refuse(field, f"{what} from {low} to {high}", value)
+        refuse(field, f"{what} from {low} to {high}", value)
     return value
 
 
@@ -133,53 +134,59 @@ def number(value: object, field: str) -> int:
 def log_level(value: object, field: str) -> str:
     """Check a level of the log."""
     if type(value) is not str or value not in LOG_LEVELS:
-        _refuse(field, f"one of {', '.join(LOG_LEVELS)}", value)
+        refuse(field, f"one of {', '.join(LOG_LEVELS)}", value)
     return value
 
 
 def flag(value: object, field: str) -> bool:
     """Check a yes or no."""
     if type(value) is not bool:
-        _refuse(field, "true or false", value)
+        refuse(field, "true or false", value)
     return value
 
 
-def _utf8_length(value: str, field: str) -> int:
+def utf8_length(value: str, field: str) -> int:
+    """Return how many bytes a text has; refuse one that UTF-8 cannot say."""
     try:
         return len(value) if value.isascii() else len(value.encode())
     except UnicodeEncodeError:
-        _refuse(field, "UTF-8", value)
+        refuse(field, "UTF-8", value)
 
 
 def address(value: object, field: str) -> str:
     """Check a host name or an IP literal without brackets."""
     rule = f"a host name or an IP address without brackets and port, at most {HOST_BYTES_MAX} bytes"
     if type(value) is not str or not 1 <= len(value) <= HOST_BYTES_MAX or not value.isascii():
-        _refuse(field, rule, value)
+        refuse(field, rule, value)
     labels = value.removesuffix(".").split(".")
     # A last label of digits can only be an IPv4 address: "10.0.0.256" is a mistake, not a name.
     if labels[-1].isdigit() or ":" in value:
         try:
             ip_address(value)
         except ValueError:
-            _refuse(field, rule, value)
+            refuse(field, rule, value)
         if _has_control(value) or " " in value:
-            _refuse(field, rule, value)
+            refuse(field, rule, value)
     elif not all(map(_is_label, labels)):
-        _refuse(field, rule, value)
+        refuse(field, rule, value)
     return value
 
 
 def tag(value: object, field: str) -> str:
     """Check one tag."""
+    return text(value, field, TAG_BYTES_MAX)
+
+
+def text(value: object, field: str, most: int) -> str:
+    """Check a text of so many bytes."""
     if type(value) is str and value.isascii() and value.isprintable():
-        if not 1 <= len(value) <= TAG_BYTES_MAX:
-            _refuse(field, TAG_RULE, value)
-        return value  # nearly every tag there is
+        if not 1 <= len(value) <= most:
+            refuse(field, TEXT_RULE.format(most), value)
+        return value  # nearly every one there is
     if type(value) is not str or not value or _has_control(value):
-        _refuse(field, TAG_RULE, value)
-    if _utf8_length(value, field) > TAG_BYTES_MAX:
-        _refuse(field, TAG_RULE, value)
+        refuse(field, TEXT_RULE.format(most), value)
+    if utf8_length(value, field) > most:
+        refuse(field, TEXT_RULE.format(most), value)
     return value
 
 
@@ -194,7 +201,7 @@ def fold_tags(value: Iterable[str], field: str) -> tuple[str, ...]:
 def tags(value: object, field: str) -> tuple[str, ...]:
     """Check a list of tags; order is kept and doubles are folded."""
     if not isinstance(value, (list, tuple)):
-        _refuse(field, "a list of tags", value)
+        refuse(field, "a list of tags", value)
     return fold_tags([tag(each, field) for each in value], field)
 
 
@@ -209,16 +216,16 @@ def count_meta(value: Mapping[str, str], field: str) -> None:
 def meta(value: object, field: str) -> dict[str, str]:
     """Check a map of strings: keys are names, values any UTF-8."""
     if not isinstance(value, Mapping):
-        _refuse(field, "a map of strings", value)
+        refuse(field, "a map of strings", value)
     count_meta(value, field)
-    for key, text in value.items():
+    for key, held in value.items():
         if type(key) is not str or _is_name(key) is None:
-            _refuse(field, f"a map with keys of {NAME_RULE}", key)
-        if type(text) is str and len(text) <= META_VALUE_BYTES_MAX and text.isascii():
+            refuse(field, f"a map with keys of {NAME_RULE}", key)
+        if type(held) is str and len(held) <= META_VALUE_BYTES_MAX and held.isascii():
             continue
-        if type(text) is not str or _utf8_length(text, field) > META_VALUE_BYTES_MAX:
+        if type(held) is not str or utf8_length(held, field) > META_VALUE_BYTES_MAX:
             rule = f"a map with string values of at most {META_VALUE_BYTES_MAX} bytes"
-            _refuse(field, f"{rule} (key {key!r})", text)
+            refuse(field, f"{rule} (key {key!r})", held)
     return dict(value)
 
 
@@ -252,16 +259,16 @@ def lifetime(value: object, field: str) -> LifetimeWish:
         case ["static"]:
             return LifetimeWish("static")
         case _:
-            _refuse(field, '["process", pid or nil], ["lease", ttl_ms] or ["static"]', value)
+            refuse(field, '["process", pid or nil], ["lease", ttl_ms] or ["static"]', value)
 
 
 def exit_cause(value: object, field: str) -> str:
     """Read how a process ended, as its wrapper tells: `exit:CODE` or `exit:SIGNAL`."""
     rule = "exit:CODE (0 to 255) or exit:SIGNAL (as SIGTERM)"
     if type(value) is not str or (found := _is_exit_cause(value)) is None:
-        _refuse(field, rule, value)
+        refuse(field, rule, value)
     if found[1].isdigit() and int(found[1]) > 255:
-        _refuse(field, rule, value)
+        refuse(field, rule, value)
     return value
 
 
@@ -276,7 +283,7 @@ def ref(value: object, field: str) -> tuple[int, int]:
         case [int(incarnation), int(clock)] if 0 <= incarnation < 2**63 and 1 <= clock < 2**63:
             return incarnation, clock
         case _:
-            _refuse(
+            refuse(
                 field, "[incarnation, clock] of an earlier answer, or NODE.INCARNATION.CLOCK", value
             )
 
@@ -284,7 +291,7 @@ def ref(value: object, field: str) -> tuple[int, int]:
 def addresses(value: object, field: str) -> tuple[str, ...]:
     """Check a list of `HOST:PORT` for its types and bounds; what they mean is `endpoints.py`'s."""
     if not isinstance(value, (list, tuple)) or not value:
-        _refuse(field, "a list of at least one HOST:PORT", value)
+        refuse(field, "a list of at least one HOST:PORT", value)
     if len(value) > NAMES_MAX:
         raise InvalidRequest(
             f"{field}: at most {NAMES_MAX} addresses, not {len(value)}", field=field
@@ -296,5 +303,5 @@ def addresses(value: object, field: str) -> tuple[str, ...]:
             or len(each) > ENDPOINT_BYTES_MAX
             or _has_control(each)
         ):
-            _refuse(field, f"HOST:PORT of at most {ENDPOINT_BYTES_MAX} bytes", each)
+            refuse(field, f"HOST:PORT of at most {ENDPOINT_BYTES_MAX} bytes", each)
     return tuple(value)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from discoagent import api
 from discoagent.errors import DiscoError
-from discoagent.local import operations, owners
+from discoagent.local import operations, owners, presence_operations
 from discoagent.local.about import About
 from discoagent.local.monitors import Monitors
 from discoagent.local.owners import Asker
@@ -16,6 +16,7 @@ from discoagent.local.readiness import Readiness
 from discoagent.local.registrar import Registrar
 from discoagent.local.seeds import Result
 from discoagent.local.seeing import Question, Seeing
+from discoagent.local.tracker import Tracker
 from discoagent.local.watches import Watches
 
 ASKERS_KEPT = 4_096
@@ -66,6 +67,7 @@ class Door:
         readiness: Readiness,
         queries: Queries,
         registrar: Registrar,
+        tracker: Tracker,
         watches: Watches,
         monitors: Monitors,
         seeing: Seeing,
@@ -83,6 +85,7 @@ class Door:
         self._readiness = readiness
         self._queries = queries
         self._registrar = registrar
+        self._tracker = tracker
         self._watches = watches
         self._monitors = monitors
         self._seeing = seeing
@@ -99,6 +102,11 @@ class Door:
             operations.Update: self._update,
             operations.Renew: self._renew,
             operations.Deregister: self._deregister,
+            presence_operations.Presence: self._presence,
+            presence_operations.Topics: self._topics,
+            presence_operations.Track: self._track,
+            presence_operations.Retrack: self._retrack,
+            presence_operations.Untrack: self._untrack,
             operations.Watch: self._watch,
             operations.Seen: self._seen,
             operations.Converged: self._converged,
@@ -217,10 +225,35 @@ class Door:
 
         self._when_ready(caller, call.wait_ms, answer)
 
+    def _presence(self, caller: Caller, call: presence_operations.Presence) -> None:
+        self._when_ready(
+            caller,
+            call.wait_ms,
+            lambda: self._pages(caller, _paged(self._queries.metas(call.topic)), self._quality()),
+        )
+
+    def _topics(self, caller: Caller, call: presence_operations.Topics) -> None:
+        def answer() -> None:
+            topics = self._queries.topics()
+            self._answer(caller, {"topics": topics, **self._quality()})
+
+        self._when_ready(caller, call.wait_ms, answer)
+
     # -- changes
 
     def _register(self, caller: Caller, call: operations.Register) -> None:
-        row, adopted = self._registrar.register(call, caller.asker)
+        self._answer_made(caller, call, *self._registrar.register(call, caller.asker))
+
+    def _track(self, caller: Caller, call: presence_operations.Track) -> None:
+        self._answer_made(caller, call, *self._tracker.track(call, caller.asker))
+
+    def _answer_made(
+        self,
+        caller: Caller,
+        call: operations.Register | presence_operations.Track,
+        row: Row,
+        adopted: bool,  # noqa: FBT001 - as the registrar and the tracker give it
+    ) -> None:
         # Who registers itself, or wraps a process, says it again should it be forgotten: no need
         # to wait; and an answer that waits is one that a killed agent never gives.
         itself = call.lifetime.kind == "process" and call.lifetime.pid in (None, caller.asker.pid)
@@ -236,6 +269,14 @@ class Door:
 
     def _deregister(self, caller: Caller, call: operations.Deregister) -> None:
         self._answer_change(caller, {"row": self._registrar.deregister(call, caller.asker)})
+
+    def _retrack(self, caller: Caller, call: presence_operations.Retrack) -> None:
+        row = self._tracker.retrack(call, caller.asker)
+        answer = self._answer if call.meta is None else self._answer_change
+        answer(caller, {"row": row})
+
+    def _untrack(self, caller: Caller, call: presence_operations.Untrack) -> None:
+        self._answer_change(caller, {"row": self._tracker.untrack(call, caller.asker)})
 
     # -- watches
 

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
-from discoagent import filters, rules
+from discoagent import filters, presence_rules, rules
 from discoagent.api import WATCH_CREDIT_MAX
 from discoagent.core.limits import NODES_MAX
 from discoagent.errors import InvalidRequest, shorten
 from discoagent.filters import Filter
+from discoagent.local.presence_operations import Presence, Retrack, Topics, Track, Untrack
 from discoagent.rules import LifetimeWish, Target
 
 
@@ -178,6 +179,11 @@ Call = (
     | Members
     | StatusOf
     | Ping
+    | Presence
+    | Topics
+    | Track
+    | Retrack
+    | Untrack
     | Register
     | Update
     | Renew
@@ -224,6 +230,7 @@ class _Operation(NamedTuple):
 
 _WAIT: Mapping[str, Check] = {"wait_ms": rules.wait_ms}
 _ID: Mapping[str, Check] = {"id": rules.target}
+_META: Mapping[str, Check] = {"topic": presence_rules.topic, "id": presence_rules.meta_name}
 _OPERATIONS: Mapping[str, _Operation] = {
     "hello": _Operation(Hello, {}),
     "list": _Operation(
@@ -242,6 +249,31 @@ _OPERATIONS: Mapping[str, _Operation] = {
     "members": _Operation(Members, _WAIT),
     "status": _Operation(StatusOf, {"ready_ms": rules.wait_ms}),
     "ping": _Operation(Ping, {}),
+    "presence": _Operation(
+        Presence, {"topic": presence_rules.topic, **_WAIT}, frozenset({"topic"})
+    ),
+    "topics": _Operation(Topics, _WAIT),
+    "track": _Operation(
+        Track,
+        {
+            "topic": presence_rules.topic,
+            "key": presence_rules.topic,
+            "meta": presence_rules.meta,
+            "lifetime": rules.lifetime,
+            "wrapper": _or_none(rules.pid),
+            "id": _or_none(presence_rules.meta_id),
+            "ref": _or_none(rules.ref),
+            "registered_ms": _or_none(rules.number),
+            "updated_ms": _or_none(rules.number),
+        },
+        frozenset({"topic", "key"}),
+    ),
+    "retrack": _Operation(
+        Retrack, {**_META, "meta": presence_rules.meta}, frozenset({"topic", "id"})
+    ),
+    "untrack": _Operation(
+        Untrack, {**_META, "cause": _or_none(rules.exit_cause)}, frozenset({"topic", "id"})
+    ),
     "register": _Operation(
         Register,
         {

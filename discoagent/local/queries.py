@@ -17,9 +17,11 @@ from discoagent.instance import (
     packed_tags,
 )
 from discoagent.local.operations import List
+from discoagent.presence import PRESENCE, packed_key
 from discoagent.rules import Target
 
-Row = tuple[str, str, str, str, bytes, bytes]
+Row = tuple[Any, ...]
+"""An instance or a meta, as the local API tells it."""
 HERE = frozenset({NodeState.ALIVE, NodeState.SUSPECT, NodeState.RESTARTING})
 
 
@@ -33,7 +35,8 @@ def body_of(entry: Entry) -> bytes:
 def row_of(node: str, entry: Entry, overlay: NodeState | None = None) -> Row:
     """Return the row of the local API."""
     shown = overlay.value if overlay else ""
-    return (entry.name, entry.id, node, shown, entry.owner, body_of(entry))
+    row = (entry.name, entry.id, node, shown, entry.owner, body_of(entry))
+    return row if entry.kind is Kind.SERVICE else (*row, PRESENCE)
 
 
 def name_of(node: str, entry: Entry) -> str:
@@ -112,6 +115,19 @@ class Queries:
 
     def _states(self, service: str) -> Iterator[str]:
         return map(state_of, self._replica.lookup(Kind.SERVICE, (service,)))
+
+    def metas(self, topic: str) -> list[Row]:
+        """Return the rows of the metas of a topic, in no order that means something."""
+        places = self._replica.places(Kind.PRESENCE, (topic,))
+        return [row_of(node, entry) for _, node, entry in places]
+
+    def topics(self) -> list[tuple[str, int, int]]:
+        """Return each topic with how many keys and how many metas it has, sorted by topic."""
+        return [(topic, *self._counted(topic)) for topic in self._replica.names(Kind.PRESENCE)]
+
+    def _counted(self, topic: str) -> tuple[int, int]:
+        places = self._replica.places(Kind.PRESENCE, (topic,))
+        return len({packed_key(body_of(entry)) for _, _, entry in places}), len(places)
 
     def members(self, now: float) -> list[dict[str, Any]]:
         """Return each known node as `discoctl members` shows it, sorted by name."""

@@ -18,12 +18,15 @@ from discoagent.core.timing import Timing
 from discoagent.errors import DiscoError
 from discoagent.instance import Event as UserEvent
 from discoagent.instance import Instance
+from discoagent.local.entries import Entries
 from discoagent.local.lifetimes import Lifetimes
 from discoagent.local.operations import parse_call
 from discoagent.local.owners import Asker
 from discoagent.local.queries import Queries
 from discoagent.local.registrar import Registrar
+from discoagent.local.tracker import Tracker
 from discoagent.local.watches import Watches
+from discoagent.presence import Tracked
 
 T = TypeVar("T")
 ME = Asker(os.getuid(), os.getgid(), os.getpid())
@@ -65,6 +68,16 @@ class World:
             uid=os.getuid(),
         )
         self.lifetimes = self.registrar.lifetimes = Lifetimes(loop, self.registrar.ended)
+        self.tracker = Tracker(
+            Entries(
+                replica=self.replica,
+                lifetimes=self.lifetimes,
+                perform=self.perform,
+                now=loop.time,
+                wall_ms=self.tick_ms,
+                uid=os.getuid(),
+            )
+        )
 
     def tick_ms(self) -> int:
         """Return a wall clock that never gives a time twice."""
@@ -85,10 +98,12 @@ class World:
         return name not in self.gone
 
     def ask(self, operation: str, asker: Asker = ME, /, **arguments: Any) -> Any:
-        """Do a changing operation as the door does; return its instance."""
+        """Do a changing operation as the door does; return its instance or meta."""
         call = parse_call(operation, arguments)
-        done = getattr(self.registrar, operation)(call, asker)
-        return Instance.from_row(done[0] if operation == "register" else done)
+        tracks = operation in ("track", "retrack", "untrack")
+        done = getattr(self.tracker if tracks else self.registrar, operation)(call, asker)
+        row = done[0] if operation in ("register", "track") else done
+        return Tracked.from_row(row) if tracks else Instance.from_row(row)
 
     def story(self) -> list[tuple[str, str]]:
         """Return (kind, cause) of each event so far."""

@@ -5,13 +5,27 @@ from typing import Any
 
 import pytest
 
-from discoagent import rules
+from discoagent import presence_rules, rules
 from discoagent.core.limits import ENTRY_BYTES_MAX
 from discoagent.errors import InvalidRequest
+from discoagent.presence_rules import MetaName
 from discoagent.rules import LifetimeWish, Target
 
 Rule = Callable[[Any, str], Any]
 
+
+def nested(depth: int) -> Any:
+    """Return so many lists, each in the next."""
+    value: Any = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+ANY_JSON = {
+    "list": [{"ref": 1}, None, True, 1.5, -(2**63), 2**64 - 1],
+    "deep": nested(63),
+}
 TAKEN: list[tuple[Rule, Any, Any]] = [
     (rules.name, "web", "web"),
     (rules.name, "A-z_0.9", "A-z_0.9"),
@@ -48,9 +62,47 @@ TAKEN: list[tuple[Rule, Any, Any]] = [
     (rules.target, "web-1", Target(None, "web-1", None)),
     (rules.target, "web-1@a", Target(None, "web-1", "a")),
     (rules.addresses, ["a:1"], ("a:1",)),
+    (presence_rules.topic, "room:1/ä @ 世界", "room:1/ä @ 世界"),
+    (presence_rules.topic, "é" * 64, "é" * 64),
+    (presence_rules.topics, [], ()),
+    (presence_rules.topics, ["b", "a"], ("b", "a")),
+    (presence_rules.meta, {}, {}),
+    (presence_rules.meta, {"m": "x" * 4_088}, {"m": "x" * 4_088}),
+    (presence_rules.meta, {"m": "é" * 2_044}, {"m": "é" * 2_044}),
+    (presence_rules.meta, dict(ANY_JSON), ANY_JSON),
+    (presence_rules.meta_name, "7.000000000042", MetaName("7.000000000042", None, (7, 42))),
+    (presence_rules.meta_name, "a.b.7.42", MetaName("a.b.7.42", "a.b", (7, 42))),
+    (presence_rules.meta_name, "5.7.42", MetaName("5.7.42", "5", (7, 42))),
+    (presence_rules.meta_id, "7.42", (7, 42)),
 ]
 
 REFUSED: list[tuple[Rule, Any, str]] = [
+    (presence_rules.topic, "é" * 64 + "x", "1 to 128"),
+    (presence_rules.topic, "", "1 to 128"),
+    (presence_rules.topic, "\ud800", "UTF-8"),
+    (presence_rules.topic, "a\x85", "control"),
+    (presence_rules.topics, "room", "a list"),
+    (presence_rules.topics, ["t"] * 1_001, "at most 1000"),
+    (presence_rules.meta, None, "JSON object"),
+    (presence_rules.meta, [], "JSON object"),
+    (presence_rules.meta, {"ref": None}, "'ref'"),
+    (presence_rules.meta, {"m": "x" * 4_089}, "at most 4096"),
+    (presence_rules.meta, {"m": "\x00" * 700}, "at most 4096"),
+    (presence_rules.meta, {"m": [0] * 4_097}, "at most 4096"),
+    (presence_rules.meta, {"m": nested(64)}, "64 deep"),
+    (presence_rules.meta, {"m": {1: 2}}, "keys are strings"),
+    (presence_rules.meta, {1: 2}, "keys are strings"),
+    (presence_rules.meta, {"m": b"x"}, "JSON"),
+    (presence_rules.meta, {"m": float("nan")}, "finite"),
+    (presence_rules.meta, {"m": [float("inf")]}, "finite"),
+    (presence_rules.meta, {"m": 2**64}, "64 bits"),
+    (presence_rules.meta, {"m": {"n": "\ud800"}}, "UTF-8"),
+    (presence_rules.meta_name, "web-80", "NODE.INCARNATION.CLOCK"),
+    (presence_rules.meta_name, "7.-1", "NODE.INCARNATION.CLOCK"),
+    (presence_rules.meta_name, "é.7.1", "NODE.INCARNATION.CLOCK"),
+    (presence_rules.meta_name, "7.0", "[incarnation, clock]"),
+    (presence_rules.meta_name, None, "NODE.INCARNATION.CLOCK"),
+    (presence_rules.meta_id, "a.7.1", "INCARNATION.CLOCK"),
     (rules.name, "", "1 to 128"),
     (rules.name, "x" * 129, "1 to 128"),
     (rules.name, "a b", "A-Z a-z 0-9"),

@@ -10,6 +10,7 @@ from tests.house.project import PACKAGE, ROOT, imports, module_name, python_file
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("clock", "core", "durations", "errors", "journal"),
     ("endpoints", "instance", "rules", "sockets", "store", "wire"),
+    ("presence", "presence_rules"),
     ("api", "filters", "logs", "mesh", "settings", "shapes"),
     ("client", "config", "ipc", "local", "sim"),
     ("runner",),
@@ -26,6 +27,7 @@ CLI_KNOWS = {
     "errors",
     "filters",
     "instance",
+    "presence",
     "rules",
     "sockets",
 }
