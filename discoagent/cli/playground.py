@@ -9,12 +9,10 @@ import functools
 import os
 import secrets
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,14 +23,14 @@ from discoagent.cli import demo
 from discoagent.cli.child import Child, Signals, stop_all
 from discoagent.cli.entry import Entry
 from discoagent.cli.output import talk
+from discoagent.cli.scratch import Scratch
 from discoagent.client import Disco
 from discoagent.errors import AgentUnavailable, DiscoError, TimeoutExpired
 
 START_SECONDS = 30.0  # far more than it takes; then something is wrong, and its log says what
 STOP_SECONDS = 3.0
 LOOK_SECONDS = 0.02
-PATH_ROOM = len("/dev-16.sock")
-PATH_BYTES_MAX = 107
+LONGEST_NAME = "dev-16.sock"
 
 
 class Service(NamedTuple):
@@ -100,8 +98,8 @@ class Playground:
         self.signals = signals
         self.quiet = quiet
         self.cluster = f"dev-{secrets.token_hex(4)}"
-        self.directory = scratch()
-        self.agents = [Agent(number + 1, self.directory) for number in range(size)]
+        self.scratch = Scratch(LONGEST_NAME)
+        self.agents = [Agent(number + 1, self.scratch.path) for number in range(size)]
         self.entries: list[tuple[Child, Entry]] = []
         self.said: set[int] = set()
 
@@ -127,7 +125,7 @@ class Playground:
             agent.disco.close()
         started = [agent.child for agent in self.agents if agent.child is not None]
         stop_all([*started, *(child for child, _entry in self.entries)], self.signals, STOP_SECONDS)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self.scratch.close()
 
     def start(self) -> None:
         """Start everything, and return when every agent knows every other and every service.
@@ -202,12 +200,3 @@ class Playground:
 
 def _ready(agent: Agent) -> bool:
     return bool(agent.disco.status()["ready"])
-
-
-def scratch() -> Path:
-    """Make a directory for ourselves, under a path short enough for a socket's name."""
-    directory = tempfile.mkdtemp(prefix="discoagent-dev-")
-    if len(os.fsencode(directory)) + PATH_ROOM > PATH_BYTES_MAX:
-        Path(directory).rmdir()
-        directory = tempfile.mkdtemp(prefix="discoagent-dev-", dir="/tmp")
-    return Path(directory)
