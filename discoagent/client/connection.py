@@ -20,6 +20,10 @@ WINDOW = (
 )
 LINGER_MS = 500  # what was said last still goes out when a connection is closed
 QUEUE_FRAMES_MAX = 10_000
+# A connection lasts as long as the agent at its other end, so it shall not be made anew: not for
+# eleven days, longer than anybody keeps one that is lost. With -1 (never) libzmq would take the
+# socket's pipe away when the agent ends, and with it the last answers, if nobody has read them yet.
+NEVER_MS = 1_000_000_000
 POLL_MS_MAX = 2**31 - 1  # about 25 days
 
 # Any of these ends a connection. It never reconnects: a new agent is not the old one.
@@ -67,7 +71,7 @@ class Connection:
         self._greeting: Greeting | None = None
         self._socket = _context().socket(zmq.DEALER)
         self._socket.set(zmq.LINGER, LINGER_MS)
-        self._socket.set(zmq.RECONNECT_IVL, -1)
+        self._socket.set(zmq.RECONNECT_IVL, NEVER_MS)
         self._socket.set(zmq.SNDHWM, QUEUE_FRAMES_MAX)
         self._socket.set(zmq.RCVHWM, QUEUE_FRAMES_MAX)
         self._monitor = self._socket.get_monitor_socket(_ENDINGS)

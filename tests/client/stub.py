@@ -14,6 +14,7 @@ from discoagent.errors import DiscoError
 from tests.client.specimens import SYNCED, added, row
 
 SHORT = 0.2  # seconds; nothing that is expected to succeed depends on it
+DEADLINE = 10.0
 
 Reply = tuple[int, int, Any] | bytes  # number, status, body; or a frame as it is
 Handler = Callable[[str, int, dict[str, Any]], Iterable[Reply]]
@@ -37,6 +38,7 @@ class Stub:
         self.arrived = threading.Condition()
         self._handler = handler
         self._stop = os.eventfd(0)
+        self._last_words_ms = 0
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.bind(f"ipc://{path}")
@@ -54,9 +56,10 @@ class Stub:
     ) -> None:
         self.stop()
 
-    def stop(self) -> None:
-        """End, as an agent that is killed."""
+    def stop(self, *, last_words_ms: int = 0) -> None:
+        """End, as an agent that is killed, or one that takes so long to say its last words."""
         if self._thread.is_alive():
+            self._last_words_ms = last_words_ms
             os.eventfd_write(self._stop, 1)
             self._thread.join()
             os.close(self._stop)
@@ -81,7 +84,7 @@ class Stub:
             for reply in self._handler(operation, number, arguments):
                 raw = reply if isinstance(reply, bytes) else msgpack.packb(reply)
                 self._socket.send_multipart([asker, raw])
-        self._socket.close(0)
+        self._socket.close(self._last_words_ms)
         self._context.term()
 
 

@@ -341,6 +341,7 @@ def test_agents_join_and_leave(disco: Disco, agent: AgentProcess) -> None:
             ]
             wait_until(lambda: {"a", "b"} <= {it.node for it in disco.members()})
             disco.register("meshed", id="x")
+            wait_until(lambda: other.list("meshed"))
             watch = other.watch("meshed")
             assert next(watch).instance == disco.get("meshed/x")
 
