@@ -1,12 +1,9 @@
 """The agent and its peers: `members status join leave ping version`."""
 
-import platform
-from importlib import import_module
 from typing import Any
 
 import click
 
-from discoagent import __version__, api
 from discoagent.cli import output, views
 from discoagent.cli.command import DURATION, PARTIAL, Duration, Session, finish, verb
 from discoagent.cli.views import JOINS, MEMBERS, STANDINGS
@@ -137,6 +134,8 @@ def ping(session: Session) -> int:
 def version(session: Session) -> int:
     """Show the versions of discoctl, its libraries and protocols, and of the agent if it is
     there."""
+    from discoagent.client.versions import versions  # which loads what no other command needs
+
     printer = session.printer(output.COMMON)
     agent = None
     try:
@@ -144,16 +143,6 @@ def version(session: Session) -> int:
             agent = disco.hello().version
     except DiscoError:
         pass
-    # Only asked for their versions; nothing here speaks ZeroMQ or the wire.
-    zmq, wire = import_module("zmq"), import_module("discoagent.wire")
-    found = {
-        "version": __version__,
-        "wire": wire.WIRE_VERSION,
-        "api": api.API_VERSION,
-        "python": platform.python_version(),
-        "zmq": zmq.zmq_version(),
-        "pyzmq": zmq.pyzmq_version(),
-        "agent": agent,
-    }
+    found = {**versions()._asdict(), "agent": agent}
     printer.value(found, views.version_lines(found))
     return 0

@@ -34,7 +34,8 @@ def module_name(path: Path) -> str:
 def imports(path: Path) -> Iterator[str]:
     """Yield the dotted name of everything imported anywhere in the file, in functions too.
 
-    `from a.b import c` yields `a.b.c` if that is a module of the project, else `a.b`.
+    `from a.b import c` yields `a.b.c` if that is a module of the project, else `a.b`; of
+    `import_module` it is what stands there as text.
     """
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
@@ -45,6 +46,12 @@ def imports(path: Path) -> Iterator[str]:
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
                 yield inner if _is_module(inner) else node.module
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            begin = (
+                node.args[0].values[0] if isinstance(node.args[0], ast.JoinedStr) else node.args[0]
+            )
+            if isinstance(begin, ast.Constant):
+                yield str(begin.value).rstrip(".")
 
 
 def _is_module(name: str) -> bool:
