@@ -2,7 +2,8 @@
 
 A *sign of life* is a beat of this incarnation that was not known before; nothing else is. It comes
 directly, or is told in the answer to a question and dated from when the question was put; so
-retelling is allowed, and nothing can loop. Silence is the time since the last sign. It runs on a
+retelling is allowed, and nothing can loop. Who answers a question itself was alive when it was put:
+that counts for the asker alone. Silence is the time since the last sign. It runs on a
 *witnessed* clock, which advances by two ticks at most at each call: time in which this agent itself
 did not run counts for nobody's silence, and after a pause longer than a heartbeat everybody's
 starts anew and testimony from before is void. (On local health see Lifeguard: Dadgar, Phillips,
@@ -20,7 +21,7 @@ Currey, DSN 2018; on asking others SWIM: Das, Gupta, Motivala, DSN 2002.)
 from collections.abc import Iterable
 
 from discoagent.core.effects import Dial, DialOutcome, Effect, NodeState, Redial, Send
-from discoagent.core.entry import CauseWord
+from discoagent.core.entry import CauseWord, ReplicaId
 from discoagent.core.guard import Guard
 from discoagent.core.limits import PROBED_MAX, WITNESSES
 from discoagent.core.membership import Membership
@@ -36,6 +37,7 @@ MUTE_DIAL_INTERVAL = (
 )
 DIAL_TIMEOUT = 2.5  # the shell tells the outcome of a dial within this
 REDIAL_INTERVAL = 2.5
+REDIALS_DOUBLED_MAX = 4  # to 40 s
 LOST_DIALS_PER_TICK = 4  # about 16 a second
 QUESTION_LIFE = 5.0
 TESTIMONIES_MAX = 8
@@ -68,7 +70,7 @@ class Detector:
         self._questions: dict[int, Asked] = {}
         self._number = 0
         self._next_probe = NEVER
-        self._turn = 0
+        self._turns = 0
         self._lost_turn = 0
         self._void_before = NEVER
 
@@ -89,6 +91,7 @@ class Detector:
         if peer.farewell:
             return None  # it said that it stops: what of that life still arrives is late
         peer.heard = now
+        peer.redials = 0
         peer.seen = self._members.real
         return self._signed(peer, "its heartbeat came", now)
 
@@ -191,8 +194,10 @@ class Detector:
         if now - peer.dialled >= interval:
             effects += self._dial(peer, now)
         deaf = peer.state is NodeState.ALIVE and now - peer.heard > REDIAL_INTERVAL
-        if deaf and now - peer.redialled >= REDIAL_INTERVAL:
+        pause = REDIAL_INTERVAL * 2**peer.redials  # a port that is blocked stays so, and each
+        if deaf and now - peer.redialled >= pause:  # redial loses what waits to be sent
             peer.redialled = now
+            peer.redials = min(peer.redials + 1, REDIALS_DOUBLED_MAX)
             effects.append(Redial(peer.endpoint))
         return effects
 
@@ -247,11 +252,14 @@ class Detector:
         if not silent or now < self._next_probe:
             return []
         self._next_probe = now + PROBE_INTERVAL
+        self._turns += 1
         for number, question in list(self._questions.items()):
             if now - question.at > QUESTION_LIFE:
                 del self._questions[number]
         names = tuple(peer.replica.node for peer in silent[:PROBED_MAX])
-        return [self._ask(witness, names, now) for witness in self._witnesses(silent)]
+        effects = [self._ask(witness, names, now) for witness in self._witnesses(silent)]
+        mute = [peer for peer in silent if not peer.farewell and peer.refused <= peer.sign]
+        return effects + [self._ask(peer, (), now) for peer in self._in_turn(mute)]
 
     def _witnesses(self, silent: list[Peer]) -> list[Peer]:
         """Choose whom to ask: those that are heard here, in rotation."""
@@ -261,10 +269,14 @@ class Detector:
             for name, peer in sorted(self._members.peers.items())
             if peer.state is NodeState.ALIVE and name not in unheard
         ]
-        if len(able) <= WITNESSES:
-            return able
-        self._turn = (self._turn + WITNESSES) % len(able)
-        return [able[(self._turn + place) % len(able)] for place in range(WITNESSES)]
+        return self._in_turn(able)
+
+    def _in_turn(self, peers: list[Peer]) -> list[Peer]:
+        """Return a few of these, others at each call."""
+        if len(peers) <= WITNESSES:
+            return peers
+        start = self._turns % len(peers) * WITNESSES
+        return [peers[(start + place) % len(peers)] for place in range(WITNESSES)]
 
     def _ask(self, witness: Peer, names: tuple[str, ...], now: float) -> Effect:
         self._number += 1
@@ -277,18 +289,20 @@ class Detector:
         known = (acquaintance(self._members, name, now) for name in names)
         return tuple(told for told in known if told is not None)
 
-    def answered(self, number: int, witness: str, now: float) -> Asked | None:
+    def answered(self, number: int, witness: ReplicaId, now: float) -> Asked | None:
         """Return the probe that this answers, once; None if there is none.
 
         An answer to a fresh question is itself a sign of the answerer.
         """
         question = self._questions.pop(number, None)
-        if question is None or question.whom != witness:
+        if question is None or question.whom != witness.node:
             self._members.counters["probe-unasked"] += 1
             return None
-        peer = self._members.peers.get(witness)
-        if peer is not None and peer.state is NodeState.ALIVE and question.at >= self._void_before:
-            peer.heard = max(peer.heard, question.at)
+        peer = self._members.peers.get(witness.node)
+        if peer is None or peer.replica != witness or peer.farewell:
+            return question
+        if peer.state in PRESENT and question.at >= self._void_before:
+            peer.answered = max(peer.answered, question.at)
             peer.seen = max(peer.seen, question.real)
         return question
 

@@ -235,7 +235,7 @@ class Inbox:
         return [Answer(sender, ProbeReply(probe.number, self._detector.asked(probe.nodes, now)))]
 
     def _probe_reply(self, reply: ProbeReply, sender: ReplicaId, now: float) -> list[Effect]:
-        asked = self._detector.answered(reply.number, sender.node, now)
+        asked = self._detector.answered(reply.number, sender, now)
         return [] if asked is None else self._heed(reply.members, asked, sender, now)
 
     def _heed(

@@ -22,6 +22,7 @@ class Peer:
     since: float = 0.0  # of the state
     heard: float = NEVER  # the last sign of life that came directly
     told: float = NEVER  # the last one that others tell of
+    answered: float = NEVER  # when it was asked the last question that it answered
     beat: int = 0
     welcomed: bool = False  # a Hello was answered, one way or the other
     evidence: str = ""
@@ -36,6 +37,7 @@ class Peer:
     dialling: float = NEVER  # a dial is under way since
     dialled: float = NEVER
     redialled: float = NEVER
+    redials: int = 0  # since it was heard directly
     testimony: "dict[str, Testimony]" = field(default_factory=dict)  # by teller
 
     # what this peer's heartbeats said of its view, against ours
@@ -52,7 +54,7 @@ class Peer:
         """Know nothing of this life but that it began."""
         self.replica = replica
         self.beat = self.floor = 0
-        self.heard = self.told = self.seen = self.refused = self.gone = NEVER
+        self.heard = self.told = self.answered = self.seen = self.refused = self.gone = NEVER
         self.farewell = self.mute = self.welcomed = False
         self.dialling = self.dialled = NEVER
         self.testimony.clear()
@@ -60,8 +62,8 @@ class Peer:
 
     @property
     def sign(self) -> float:
-        """When was the last sign of life, direct or told?"""
-        return max(self.heard, self.told)
+        """When was the last sign of life, direct, told or answered?"""
+        return max(self.heard, self.told, self.answered)
 
     @property
     def shows(self) -> bool:

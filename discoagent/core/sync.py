@@ -154,7 +154,8 @@ class Sync:
         members = self._members
         patience = members.timing.suspect_after
         owner = members.peers[name]
-        if now - owner.heard <= patience and owner.state is NodeState.ALIVE:
+        direct = max(owner.heard, owner.answered)
+        if now - direct <= patience and owner.state is NodeState.ALIVE:
             lack.holders = {name: None, **lack.holders}
         for holder in lack.holders:
             peer = members.peers.get(holder)

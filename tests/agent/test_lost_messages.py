@@ -14,6 +14,7 @@ FAST = {
     "timing.restart_grace": "5s",
 }
 LOST = 20
+PROBES = 6  # one every half a second: longer than a silent peer is given
 
 
 @pytest.fixture
@@ -36,6 +37,12 @@ def end_loss(cluster: Cluster) -> None:
     """From now on everything does."""
     cluster["a"].process.send_signal(signal.SIGUSR2)
     cluster["a"].logged("sound again")
+
+
+def received(asker: Raw, kind: str) -> int:
+    """Return how many messages of this kind an agent has had from its peers."""
+    counters: dict[str, int] = asker.ask("status")["counters"]
+    return counters.get(f"received.{kind}", 0)
 
 
 def names(asker: Raw) -> set[str]:
@@ -71,3 +78,21 @@ def test_a_heartbeat_shows_what_no_delta_did(cluster: Cluster) -> None:
         a.register("new")
         end_loss(cluster)
         wait_until(lambda: names(b) == names(c) == {"new"})
+
+
+def test_without_any_heartbeat(cluster: Cluster) -> None:
+    """Who is asked answers: nobody takes the silent one for dead, and its changes arrive."""
+    with cluster["a"].raw() as a, cluster["b"].raw() as b:
+        events = b.watch()
+        events.present()
+        a.register("before")
+        assert next(events).kind == "added"
+        lose(cluster)
+        before = received(b, "ProbeReply")
+        wait_until(lambda: received(b, "ProbeReply") >= before + PROBES)
+        a.register("unheard")
+        change = next(events)
+        assert (change.kind, change.instance and change.instance.service) == ("added", "unheard")
+        end_loss(cluster)
+        a.register("heard")
+        assert next(events).kind == "added"

@@ -158,10 +158,12 @@ def test_a_dead_host_s_entries_are_gone_when_nobody_heard_it(cluster: Cluster) -
     cluster.wait(5)
 
     said = cluster.said()
-    assert said[:4] == [
+    assert said[:6] == [
         "b -> c  Probe a",
+        "b -x a  Probe ",
         "c -> b  ProbeReply a.1 1.75 s ago",
         "c -> b  Probe a",
+        "c -x a  Probe ",
         "b -> c  ProbeReply a.1 1.75 s ago",
     ]
     assert [line for line in said if "Probe" not in line] == [

@@ -21,7 +21,7 @@ from discoagent.core.effects import (
 from discoagent.core.entry import ReplicaId
 from discoagent.core.membership import Membership
 from discoagent.core.messages import Probe
-from discoagent.core.peer import Asked, Peer
+from discoagent.core.peer import NEVER, Asked, Peer
 from tests.core.vocabulary import B, C, D, entry, meet
 
 E1 = entry("1")
@@ -66,19 +66,21 @@ class TestDials:
         assert Dial("b:1") in detector.tick(11.6 + MUTE_DIAL_INTERVAL)
 
     def test_who_is_heard_by_others_is_linked_anew(self, detector: Detector, b: Peer) -> None:
-        """The old connections may be deaf; once in a while is enough."""
+        """The old connections may be deaf; where that is of no use, less and less often."""
 
         def tick(at: float) -> bool:
             b.told = at
             return Redial("b:1") in detector.tick(at)
 
-        assert [tick(at) for at in (12.5, 12.75, 13.0, 15.0, 15.25)] == [
+        assert [tick(at) for at in (12.5, 12.75, 13.0, 17.5, 17.75)] == [
             False,
             True,
             False,
             False,
             True,
         ]
+        assert not any(tick(at) for at in (22.5, 25.0, 27.5))
+        assert tick(27.75)
 
     def test_of_an_endpoint_of_nobody(self, members: Membership, detector: Detector) -> None:
         """Or of one that is down, whose link has no business to be there."""
@@ -145,12 +147,18 @@ class TestProbes:
         assert self.probes(detector, 11.5) == []
 
     def test_each_half_a_second(self, members: Membership, detector: Detector) -> None:
-        """As long as it is silent."""
+        """As long as it is silent; it is asked as well: its heartbeats alone may be lost."""
         self.silent(members, C)
 
-        assert self.probes(detector, 12.0) == [Send(("c:1",), Probe(1, ("b",)))]
+        assert self.probes(detector, 12.0) == [
+            Send(("c:1",), Probe(1, ("b",))),
+            Send(("b:1",), Probe(2, ())),
+        ]
         assert self.probes(detector, 12.25) == []
-        assert self.probes(detector, 12.5) == [Send(("c:1",), Probe(2, ("b",)))]
+        assert self.probes(detector, 12.5) == [
+            Send(("c:1",), Probe(3, ("b",))),
+            Send(("b:1",), Probe(4, ())),
+        ]
 
     def test_three_in_rotation(self, members: Membership, detector: Detector) -> None:
         """Everybody's turn comes."""
@@ -160,9 +168,9 @@ class TestProbes:
         turns = [[it.endpoints[0] for it in self.probes(detector, at)] for at in (12.0, 12.5, 13.0)]
 
         assert turns == [
-            ["n3:1", "n4:1", "n0:1"],
-            ["n1:1", "n2:1", "n3:1"],
-            ["n4:1", "n0:1", "n1:1"],
+            ["n3:1", "n4:1", "n0:1", "b:1"],
+            ["n1:1", "n2:1", "n3:1", "b:1"],
+            ["n4:1", "n0:1", "n1:1", "b:1"],
         ]
 
     def test_not_of_those_that_are_silent_themselves(
@@ -172,7 +180,7 @@ class TestProbes:
         self.silent(members)
         members.learn(D, "d:1", 0.0, 10.0, direct=True)
 
-        assert self.probes(detector, 12.0) == []
+        assert [it.message for it in self.probes(detector, 12.0)] == [Probe(1, ()), Probe(2, ())]
 
     def test_so_many_names_at_most(
         self, members: Membership, detector: Detector, monkeypatch: pytest.MonkeyPatch
@@ -182,7 +190,18 @@ class TestProbes:
         self.silent(members, C)
         members.learn(D, "d:1", 0.0, 10.0, direct=True)
 
-        assert self.probes(detector, 12.0) == [Send(("c:1",), Probe(1, ("b",)))]
+        assert self.probes(detector, 12.0)[0] == Send(("c:1",), Probe(1, ("b",)))
+
+    def test_who_has_gone_is_not_asked(self, members: Membership, detector: Detector) -> None:
+        """It said that it stops, or its port refused since it was heard."""
+        self.silent(members, C)
+        b = members.peers["b"]
+        refuses(detector, 11.5, REFUSED)
+        assert [it.endpoints for it in self.probes(detector, 12.0)] == [("c:1",)]
+        members.peers["c"].heard, b.refused = 12.0, NEVER
+        assert [it.endpoints for it in self.probes(detector, 12.5)] == [("c:1",), ("b:1",)]
+        detector.farewell(b, 12.6)
+        assert [it.endpoints for it in self.probes(detector, 13.0)] == [("c:1",)]
 
     def test_an_answer_is_a_sign_of_the_answerer(
         self, members: Membership, detector: Detector
@@ -192,9 +211,9 @@ class TestProbes:
         self.probes(detector, 13.0)
         c = members.peers["c"]
 
-        assert detector.answered(1, "c", 13.4) == Asked(1, 13.0, 0.0, "c")
-        assert c.heard == 13.0
-        assert detector.answered(1, "c", 13.4) is None
+        assert detector.answered(1, C, 13.4) == Asked(1, 13.0, 0.0, "c")
+        assert (c.answered, c.sign) == (13.0, 13.0)
+        assert detector.answered(1, C, 13.4) is None
         assert members.counters == {"probe-unasked": 1}
 
     def test_of_one_that_is_alive_and_still_known(
@@ -205,26 +224,26 @@ class TestProbes:
         c = members.peers["c"]
         self.probes(detector, 13.0)
         detector.paused(13.1)
-        heard = c.heard
+        answered = c.answered
 
-        assert detector.answered(1, "c", 13.4) is not None
-        assert c.heard == heard
+        assert detector.answered(1, C, 13.4) is not None
+        assert c.answered == answered
 
         self.silent(members)
         members.peers["b"].heard = 10.0
-        (probe,) = self.probes(detector, 13.5)
+        probe = self.probes(detector, 13.5)[0]
         members.hide(c, NodeState.DOWN, members.cause("node-down"), "", 13.6)
         members.forget(c)
 
         assert isinstance(probe.message, Probe)
-        assert detector.answered(probe.message.number, "c", 13.7) is not None
+        assert detector.answered(probe.message.number, C, 13.7) is not None
 
     def test_by_another_than_was_asked(self, members: Membership, detector: Detector) -> None:
         """Is counted."""
         self.silent(members, C)
         self.probes(detector, 12.0)
 
-        assert detector.answered(1, "b", 12.1) is None
+        assert detector.answered(1, B, 12.1) is None
         assert members.counters == {"probe-unasked": 1}
 
     def test_a_question_has_its_time(self, members: Membership, detector: Detector) -> None:
@@ -235,7 +254,7 @@ class TestProbes:
         members.learn(D, "d:1", 0.0, 15.9, direct=True)
 
         assert self.probes(detector, 12.0 + QUESTION_LIFE + 0.5) != []
-        assert detector.answered(1, "c", 17.6) is None
+        assert detector.answered(1, C, 17.6) is None
 
     def test_what_is_answered(self, members: Membership, detector: Detector) -> None:
         """Of those whom we hold present."""

@@ -2,9 +2,12 @@
 
 from functools import partial
 
+import pytest
+
 from discoagent.core.effects import NodeState
 from discoagent.core.timing import Timing
 from discoagent.sim import Profile, World
+from discoagent.sim.network import Channel
 from tests.sim.worlds import (
     ALWAYS,
     Interference,
@@ -232,3 +235,22 @@ def test_a_long_sleep() -> None:
 
             assert len(world.events("b")) == before
             world.settle()
+
+
+@pytest.mark.parametrize("names", ["abc", "abcde"])
+def test_nothing_comes_from_a_heartbeat_socket(names: str) -> None:
+    """A firewall closes its second port: it answers who asks, so nobody takes it for dead."""
+    world = three(names=names)
+    before = {name: len(world.events(name)) for name in names}
+    world.network.lose = lambda source, _target, channel, _frame: (
+        source == "a" and channel is Channel.PUBLISH
+    )
+    world.run(60)
+    assert {name: len(world.events(name)) for name in names} == before
+    assert state(world, "b", "a") is NodeState.ALIVE
+
+    world.register("a", "db", "unheard")
+    assert world.until(lambda: everywhere(world, names, "db/unheard@a"), within=3) < 3
+    world.power_off("a")
+    world.run(6)
+    assert state(world, "b", "a") is NodeState.DOWN
