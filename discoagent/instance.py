@@ -5,7 +5,9 @@ the client library unpacks them into these types. Packed forms are msgpack array
 ever appended, and a reader takes the fields it knows.
 
     body    [state, address, port | nil, [tag...], {key: value}, lifetime, registered_ms,
-             updated_ms, ref, [check...]]; the state comes first, so that it is read quickly
+             updated_ms, ref, [check...]]; the state comes first, so that it is read quickly.
+             Appended where an operator set it: ["maint", reason | nil, until_ms | nil] or
+             ["draining"]
     lifetime ["process", pid] | ["lease", ttl_ms] | ["static"]
     ref     [incarnation, clock] of the first registration; "NODE.INCARNATION.CLOCK" for users
     owner   8 bytes of identity, then [uid, pid | nil, start | nil, exe | nil, unit | nil]
@@ -14,7 +16,7 @@ ever appended, and a reader takes the fields it knows.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +25,7 @@ import msgpack
 
 from discoagent.core.limits import OWNER_IDENTITY_BYTES
 from discoagent.errors import DiscoError
+from discoagent.modes import Mode
 
 Json = dict[str, Any]
 NO_META: Mapping[str, str] = MappingProxyType({})
@@ -138,31 +141,30 @@ class Body(NamedTuple):
     updated_ms: int
     ref: tuple[int, int]
     checks: tuple[Json, ...] = ()
+    mode: Mode | None = None
 
     def pack(self) -> bytes:
         """Return the bytes that an entry holds."""
-        raw: bytes = msgpack.packb(
-            [
-                self.state,
-                self.address,
-                self.port,
-                self.tags,
-                dict(self.meta),
-                self.lifetime.packed(),
-                self.registered_ms,
-                self.updated_ms,
-                self.ref,
-                self.checks,
-            ]
-        )
+        fields = [
+            self.state,
+            self.address,
+            self.port,
+            self.tags,
+            dict(self.meta),
+            self.lifetime.packed(),
+            self.registered_ms,
+            self.updated_ms,
+            self.ref,
+            self.checks,
+        ]
+        raw: bytes = msgpack.packb(fields if self.mode is None else [*fields, self.mode])
         return raw
 
     @classmethod
     def unpack(cls, raw: bytes) -> "Body":
         """Read an entry's bytes."""
-        state, address, port, tags, meta, lifetime, registered, updated, ref, checks = (
-            msgpack.unpackb(raw)[:10]
-        )
+        fields = msgpack.unpackb(raw)
+        state, address, port, tags, meta, lifetime, registered, updated, ref, checks = fields[:10]
         return cls(
             address,
             port,
@@ -174,6 +176,7 @@ class Body(NamedTuple):
             updated,
             (ref[0], ref[1]),
             tuple(checks),
+            Mode.unpacked(fields[10]) if len(fields) > 10 and fields[10] else None,
         )
 
 
@@ -183,6 +186,11 @@ _PASSING = b"\x9a\xa7passing"  # how a body of ten fields in that state begins
 def packed_state(body: bytes) -> str:
     """Return the state of a packed body; of nearly all there are, without unpacking it."""
     return "passing" if body.startswith(_PASSING) else str(msgpack.unpackb(body)[0])
+
+
+def is_plain(body: bytes) -> bool:
+    """Is this the packed body of an instance without checks, of which no operator said anything?"""
+    return body[:1] == b"\x9a" and body[-1:] == b"\x90"
 
 
 def packed_tags(body: bytes) -> set[str]:
@@ -212,6 +220,7 @@ class Instance:
     registered_at: str
     updated_at: str
     ref: str
+    maint: Json | None = field(default_factory=lambda: None)  # no attribute of the class
 
     @property
     def name(self) -> str:
@@ -240,6 +249,7 @@ class Instance:
             "registered_at": self.registered_at,
             "updated_at": self.updated_at,
             "ref": self.ref,
+            "maint": self.maint,
         }
 
     @classmethod
@@ -292,11 +302,19 @@ def _unpacked(node: str, overlay: str, owner: bytes, body: bytes) -> Json:
             "registered_at": rfc3339(it.registered_ms),
             "updated_at": rfc3339(it.updated_ms),
             "ref": f"{node}.{it.ref[0]}.{it.ref[1]}",
+            "maint": _maint(it.mode),
         }
     except Exception as error:  # msgpack raises many kinds, and so do shapes
         raise DiscoError(
             "the agent told of an instance of another shape", kind="protocol"
         ) from error
+
+
+def _maint(mode: Mode | None) -> Json | None:
+    if mode is None or mode.state != "maint":
+        return None
+    until = None if mode.until_ms is None else rfc3339(mode.until_ms)
+    return {"reason": mode.reason, "until": until}
 
 
 class Event(NamedTuple):

@@ -26,16 +26,13 @@ from discoagent.local import operations, owners
 from discoagent.local.about import About
 from discoagent.local.door import Door, JoinOutcome
 from discoagent.local.effect_log import EffectLog
-from discoagent.local.entries import Entries
 from discoagent.local.finding import Finding
 from discoagent.local.keeping import Keeping
-from discoagent.local.lifetimes import Lifetimes
 from discoagent.local.monitors import Monitors
 from discoagent.local.queries import Queries
-from discoagent.local.registrar import Registrar
+from discoagent.local.own import Own
 from discoagent.local.restoring import restore
 from discoagent.local.seeing import Seeing
-from discoagent.local.tracker import Tracker
 from discoagent.local.turns import Turns
 from discoagent.local.watches import Watches
 from discoagent.mesh.dialling import dial
@@ -109,20 +106,10 @@ class Life:
             wall_ms=clock.wall_ms,
         )
         self._monitors = Monitors(loop=self._loop, send=self._socket.send, listen=logs.listen)
-        self._registrar = Registrar(
-            replica=self._replica,
-            queries=self._queries,
-            perform=self._perform,
-            now=self.now,
-            wall_ms=clock.wall_ms,
-            address=parse(self._replica.endpoint).host,
-            uid=self.uid,
-        )
-        self._lifetimes = Lifetimes(self._loop, self._registrar.ended, boot=self._boot)
-        self._registrar.lifetimes = self._lifetimes
+        self._own = self._new_own()
         self.keeping = Keeping(
             store=store,
-            lifetimes=self._lifetimes,
+            lifetimes=self._own.lifetimes,
             own=self._replica.own,
             loop=self._loop,
             wall_ms=clock.wall_ms,
@@ -197,6 +184,20 @@ class Life:
             readiness=self._finding.readiness,
             bound=str(self.bound),
             socket=self._socket.path,
+    def _new_own(self) -> Own:
+        return Own(
+            loop=self._loop,
+            replica=self._replica,
+            queries=self._queries,
+            perform=self._perform,
+            now=self.now,
+            wall_ms=self._clock.wall_ms,
+            uid=self.uid,
+            address=parse(self._replica.endpoint).host,
+            boot=self._boot,
+            environment={"DISCO_NODE": self._id.node, "DISCO_SOCKET": str(self._socket.path)},
+        )
+
             counters={
                 "local": self._socket.counters,
                 "mesh": self._transport.counters,
@@ -216,23 +217,11 @@ class Life:
             later=self._loop.call_soon,
             readiness=self._finding.readiness,
             queries=self._queries,
-            registrar=self._registrar,
-            tracker=self._new_tracker(),
+            registrar=self._own.registrar,
+            tracker=self._own.tracker,
             watches=self._watches,
             monitors=self._monitors,
             seeing=self._seeing,
-        )
-
-    def _new_tracker(self) -> Tracker:
-        return Tracker(
-            Entries(
-                replica=self._replica,
-                lifetimes=self._lifetimes,
-                perform=self._perform,
-                now=self.now,
-                wall_ms=self._clock.wall_ms,
-                uid=self.uid,
-            )
         )
 
     def start(self) -> None:
@@ -250,7 +239,8 @@ class Life:
         restored = restore(
             self._former.entries,
             replica=self._replica,
-            lifetimes=self._lifetimes,
+            lifetimes=self._own.lifetimes,
+            revive=self._own.registrar.revive,
             now=self.now(),
             wall_ms=self._clock.wall_ms(),
         )
@@ -282,7 +272,7 @@ class Life:
             task.cancel()
         self._turns.close()
         self._finding.close()
-        self._lifetimes.close()
+        self._own.close()
         self._seeing.close()
         self._watches.close()
         self._monitors.close()

@@ -100,7 +100,17 @@ def _is_service(fields: list[Any]) -> bool:
         and _is_ref(ref)
         and type(checks) is list
         and all(type(check) is dict and _is_json(check) for check in checks)
+        and (len(fields) == 10 or _is_mode(fields[10]))
     )
+
+
+def _is_mode(value: object) -> bool:
+    if value is None:
+        return True
+    if type(value) is not list or not value:
+        return False
+    state, reason, until = [*value, None, None][:3]
+    return _is_line(state) and (reason is None or _is_line(reason)) and _is_number(until)
 
 
 def _is_meta(fields: list[Any]) -> bool:

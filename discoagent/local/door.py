@@ -102,6 +102,7 @@ class Door:
             operations.Update: self._update,
             operations.Renew: self._renew,
             operations.Deregister: self._deregister,
+            operations.Ttl: self._ttl,
             presence_operations.Presence: self._presence,
             presence_operations.Topics: self._topics,
             presence_operations.Track: self._track,
@@ -207,7 +208,8 @@ class Door:
         def answer() -> None:
             shown = self._queries.resolve(call.id)
             row = row_of(shown.node, shown.entry, shown.overlay)
-            self._answer(caller, {"row": row, **self._quality()})
+            known = self._registrar.known_of_checks(shown)
+            self._answer(caller, {"row": row, "checks": known, **self._quality()})
 
         self._when_ready(caller, call.wait_ms, answer)
 
@@ -268,6 +270,9 @@ class Door:
         self._answer(caller, {"row": self._registrar.renew(call, caller.asker)})
 
     def _deregister(self, caller: Caller, call: operations.Deregister) -> None:
+    def _ttl(self, caller: Caller, call: operations.Ttl) -> None:
+        self._answer_change(caller, {"row": self._registrar.ttl(call, caller.asker)})
+
         self._answer_change(caller, {"row": self._registrar.deregister(call, caller.asker)})
 
     def _retrack(self, caller: Caller, call: presence_operations.Retrack) -> None:

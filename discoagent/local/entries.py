@@ -72,14 +72,19 @@ class Entries:
         now: Callable[[], float],
         wall_ms: Callable[[], int],
         uid: int,
+        gone: Callable[[Key], None],
     ) -> None:
-        """`perform` runs effects; `now` and `wall_ms` are the agent's clocks, `uid` is its user."""
+        """`perform` runs effects; `now` and `wall_ms` are the agent's clocks, `uid` is its user.
+
+        `gone` is told of each entry that ends.
+        """
         self._replica = replica
         self._lifetimes = lifetimes
         self._perform = perform
         self._now = now
         self.wall_ms = wall_ms
         self._uid = uid
+        self._gone = gone
 
     @property
     def node(self) -> str:
@@ -136,7 +141,9 @@ class Entries:
         process = mine if pid == asker.pid else self._lifetimes.processes.find(pid)
         if process is None or (process is not mine and process.ended()):
             raise NoInstance(f"lifetime: process {pid} does not live", field="lifetime")
-        if process is not mine and asker.uid not in (0, process.facts.uid):
+        # The asker's own, too: it may have become another program, of another user, since it
+        # connected, and somebody else may hold the connection.
+        if asker.uid not in (0, process.facts.uid):
             raise Refused(
                 f"process {pid} belongs to uid {process.facts.uid}: only that user and root may "
                 f"register for it, not uid {asker.uid}",
@@ -204,9 +211,13 @@ class Entries:
 
     def change(self, before: Entry, body: bytes, asker: Asker, at_ms: int) -> Row:
         """Change what an entry says, and nothing else of it."""
+        return self.alter(before, body, Cause(CauseWord.UPDATED, self.actor(asker), at_ms))
+
+    def alter(self, before: Entry, body: bytes, cause: Cause) -> Row:
+        """Change what an entry says, for any cause."""
         rules.entry_size(before.name, before.id, body)
         after = replace(before, body=body)
-        self._step(after, Cause(CauseWord.UPDATED, self._actor(asker), at_ms))
+        self._step(after, cause)
         return self.row(after)
 
     def hold(self, before: Entry, wish: Wish) -> Row:
@@ -221,7 +232,7 @@ class Entries:
         """
         if word is not None:
             self._check_wrapper(entry, asker)
-        cause = Cause(word or CauseWord.DEREGISTERED, self._actor(asker), self.wall_ms())
+        cause = Cause(word or CauseWord.DEREGISTERED, self.actor(asker), self.wall_ms())
         self._withdraw(entry, cause)
         return self.row(entry)
 
@@ -257,6 +268,7 @@ class Entries:
 
     def _withdraw(self, entry: Entry, cause: Cause) -> None:
         self._lifetimes.release(entry)
+        self._gone(entry.key)
         self._perform(self._replica.withdraw(entry.key, cause, self._now()))
 
     def _bind(self, key: Key, wish: Wish) -> None:
@@ -265,7 +277,8 @@ class Entries:
         elif wish.lifetime.ttl_ms is not None:
             self._lifetimes.leases.grant(key, wish.lifetime.ttl_ms / 1000)
 
-    def _actor(self, asker: Asker) -> bytes:
+    def actor(self, asker: Asker) -> bytes:
+        """Pack who makes a change."""
         return _actor(asker, self._process_of(asker))
 
     def _check_wrapper(self, entry: Entry, asker: Asker) -> None:

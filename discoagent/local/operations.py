@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from discoagent import filters, presence_rules, rules
 from discoagent.api import WATCH_CREDIT_MAX
+from discoagent.checks import Check as HealthCheck
+from discoagent.checks import bounds
 from discoagent.core.limits import NODES_MAX
 from discoagent.errors import InvalidRequest, shorten
 from discoagent.filters import Filter
@@ -83,6 +85,7 @@ class Register(NamedTuple):
     replace: bool = False
     wrapper: int | None = None
     ref: tuple[int, int] | None = None
+    checks: tuple[HealthCheck, ...] = ()
     registered_ms: int | None = None
     updated_ms: int | None = None
 
@@ -100,6 +103,7 @@ class Update(NamedTuple):
     set: Mapping[str, str] = {}
     unset: tuple[str, ...] = ()
 
+    checks: tuple[HealthCheck, ...] | Keep = KEEP
 
 class Renew(NamedTuple):
     """Give a lease its whole time to live again."""
@@ -108,6 +112,14 @@ class Renew(NamedTuple):
 
 
 class Deregister(NamedTuple):
+class Ttl(NamedTuple):
+    """Say how an instance is; of its `ttl` check."""
+
+    id: Target
+    word: str
+    note: str = ""
+
+
     """End an instance; its wrapper may tell how the process ended."""
 
     id: Target
@@ -191,6 +203,7 @@ Call = (
     | Watch
     | Seen
     | Converged
+    | Ttl
     | Cancel
     | More
     | LogLevel
@@ -294,6 +307,7 @@ _OPERATIONS: Mapping[str, _Operation] = {
     ),
     "update": _Operation(
         Update,
+            "checks": bounds.read,
         {
             **_ID,
             "port": rules.port,
@@ -312,10 +326,16 @@ _OPERATIONS: Mapping[str, _Operation] = {
         Deregister, {**_ID, "cause": _or_none(rules.exit_cause)}, frozenset({"id"})
     ),
     "watch": _Operation(Watch, {"services": rules.names, "caught_up": rules.flag, **_WAIT}),
+            "checks": bounds.read,
     "seen": _Operation(Seen, {"nodes": _or_none(_nodes), **_WAIT}),
     "converged": _Operation(Converged, _WAIT),
     "cancel": _Operation(Cancel, {"watch": rules.number}, frozenset({"watch"})),
     "more": _Operation(
+    "ttl": _Operation(
+        Ttl,
+        {**_ID, "word": bounds.word, "note": bounds.note},
+        frozenset({"id", "word"}),
+    ),
         More, {"watch": rules.number, "batches": _batches}, frozenset({"watch", "batches"})
     ),
     "log-level": _Operation(LogLevel, {"level": _or_none(rules.log_level)}),

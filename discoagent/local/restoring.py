@@ -3,7 +3,7 @@
 An entry lives on if its owner does; what ended meanwhile is told with its cause.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from discoagent.core.effects import Event, EventKind
@@ -30,10 +30,11 @@ def restore(
     *,
     replica: Replica,
     lifetimes: Lifetimes,
+    revive: Callable[[Entry], None],
     now: float,
     wall_ms: int,
 ) -> Restored:
-    """Register what still lives, without a word to anybody."""
+    """Register what still lives, without a word to anybody; `revive` goes on with its checks."""
     restored = Restored([], {}, [])
     # Who holds these entries from the former life sees no difference; who had given the node up
     # sees them return.
@@ -42,6 +43,7 @@ def restore(
         entry = Entry(Kind(row.kind), row.name, row.id, row.owner, row.body)
         if _bound(row, entry, lifetimes, wall_ms):
             replica.put(entry, back, now)
+            revive(entry)
             restored.kept.append(row)
         else:
             cause = Cause(CauseWord.EXIT, b"", wall_ms)

@@ -18,13 +18,11 @@ from discoagent.core.timing import Timing
 from discoagent.errors import DiscoError
 from discoagent.instance import Event as UserEvent
 from discoagent.instance import Instance
-from discoagent.local.entries import Entries
-from discoagent.local.lifetimes import Lifetimes
+from discoagent.local import owners
 from discoagent.local.operations import parse_call
+from discoagent.local.own import Own
 from discoagent.local.owners import Asker
 from discoagent.local.queries import Queries
-from discoagent.local.registrar import Registrar
-from discoagent.local.tracker import Tracker
 from discoagent.local.watches import Watches
 from discoagent.presence import Tracked
 
@@ -58,26 +56,21 @@ class World:
         self.watches = Watches(
             loop=loop, send=self._send, shown=self.queries.shown, wall_ms=self.tick_ms
         )
-        self.registrar = Registrar(
+        self.own = Own(
+            loop=loop,
             replica=self.replica,
             queries=self.queries,
             perform=self.perform,
             now=loop.time,
             wall_ms=self.tick_ms,
-            address="10.0.0.5",
             uid=os.getuid(),
+            address="10.0.0.5",
+            boot=owners.boot_id(),
+            environment={},
         )
-        self.lifetimes = self.registrar.lifetimes = Lifetimes(loop, self.registrar.ended)
-        self.tracker = Tracker(
-            Entries(
-                replica=self.replica,
-                lifetimes=self.lifetimes,
-                perform=self.perform,
-                now=loop.time,
-                wall_ms=self.tick_ms,
-                uid=os.getuid(),
-            )
-        )
+        self.lifetimes = self.own.lifetimes
+        self.registrar = self.own.registrar
+        self.tracker = self.own.tracker
 
     def tick_ms(self) -> int:
         """Return a wall clock that never gives a time twice."""
@@ -129,7 +122,7 @@ class World:
     def close(self) -> None:
         """Stop watching processes and leases."""
         self.watches.close()
-        self.lifetimes.close()
+        self.own.close()
 
 
 def in_world(story: Callable[[World], Coroutine[Any, Any, T]], **options: Any) -> T:

@@ -8,8 +8,9 @@ from tests.house.project import PACKAGE, ROOT, imports, module_name, python_file
 
 # From the bottom up. A module imports from its own package, and from the layers below.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("clock", "core", "durations", "errors", "journal"),
+    ("clock", "core", "durations", "errors", "journal", "modes"),
     ("endpoints", "instance", "rules", "sockets", "store", "wire"),
+    ("api", "checks", "filters", "logs", "mesh", "settings", "shapes"),
     ("presence", "presence_rules"),
     ("api", "filters", "logs", "mesh", "settings", "shapes"),
     ("client", "config", "ipc", "local", "sim"),
@@ -21,6 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 KNOWS_ZMQ = {"client", "ipc", "mesh"}
 CLI_KNOWS = {
     "api",
+    "checks",
     "cli",
     "client",
     "durations",

@@ -1,0 +1,231 @@
+"""The check `exec`: a command, run as the owner of the entry, never in a shell.
+
+It gets a session of its own, an environment that holds nothing of the agent's, and nothing to read.
+When it ends, or its time is over, its whole process group is killed: what it left behind does not
+pile up. Whatever it writes beyond the first KiB is read slowly and dropped, so that a command that
+floods waits, not the agent.
+"""
+
+import asyncio
+import contextlib
+import os
+import pwd
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from discoagent.checks.spec import CRITICAL, PASSING, WARNING
+from discoagent.local.checks.health import Outcome
+from discoagent.local.checks.shown import OUTPUT_BYTES, reason
+from discoagent.local.checks.workers import Workers
+
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+READ_BYTES = 64 * 1024
+FLOOD_PAUSE = 0.05  # seconds between two reads of what is dropped
+NOBODY_S_GROUP = 65_534
+SWITCHING = (6, 7)  # CAP_SETGID, CAP_SETUID
+
+Done = Callable[[Outcome], None]
+
+
+class User(NamedTuple):
+    """Whom a command runs as. None: as the agent itself, who is the same user."""
+
+    uid: int | None
+    gid: int | None
+    groups: tuple[int, ...] | None
+    environment: Mapping[str, str]
+
+
+def may_run_as(uid: int, agent_uid: int) -> bool:
+    """Can this agent run commands as that user, and as nobody else?
+
+    Only root can: a capability that lets another user switch would be the command's, too.
+    """
+    return uid == agent_uid or (agent_uid == 0 and _can_switch())
+
+
+def _can_switch() -> bool:
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    line = next((line for line in status.splitlines() if line.startswith("CapEff:")), "CapEff: 0")
+    capabilities = int(line.split()[1], 16)
+    return all(capabilities >> number & 1 for number in SWITCHING)
+
+
+def user_of(uid: int, agent_uid: int) -> User:
+    """Look up a user's groups and home; a uid without a name has no groups."""
+    environment = {"PATH": SEARCH_PATH, "LANG": "C.UTF-8", "HOME": "/", "SHELL": "/bin/sh"}
+    gid = NOBODY_S_GROUP
+    groups: tuple[int, ...] = ()
+    with contextlib.suppress(KeyError):
+        known = pwd.getpwuid(uid)
+        environment |= {"HOME": known.pw_dir, "USER": known.pw_name, "LOGNAME": known.pw_name}
+        gid = known.pw_gid
+        groups = tuple(os.getgrouplist(known.pw_name, gid))
+    if uid == agent_uid:
+        return User(None, None, None, environment)
+    return User(uid, gid, groups, environment)
+
+
+class Running:
+    """One run of a command. `done` is called once, unless it is cancelled before."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        workers: Workers,
+        command: Sequence[str],
+        timeout: float,
+        done: Done,
+        *,
+        uid: int,
+        agent_uid: int,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._loop = loop
+        self._done = done
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pidfd = -1
+        self._output = b""
+        self._reading: asyncio.TimerHandle | None = None
+        self._over = False
+        self._starting = True
+        self._timer = loop.call_later(timeout, self._give_up, timeout)
+        start = workers.do(lambda: _started(command, user_of(uid, agent_uid), environment))
+        start.add_done_callback(self._take_start)
+
+    @property
+    def lingers(self) -> bool:
+        """Is it not gone yet? The kernel kills nobody who waits for a disk or a file server."""
+        return self._starting or self._process is not None
+
+    def cancel(self) -> None:
+        """Kill the command; `done` is not called any more."""
+        self._over = True
+        self._timer.cancel()
+        self._kill()
+
+    def _take_start(self, start: "asyncio.Future[subprocess.Popen[bytes]]") -> None:
+        self._starting = False
+        try:
+            process = start.result()
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            self._end(CRITICAL, f"cannot run {self._command[0]}: {reason(error)}")
+            return
+        try:
+            self._pidfd = os.pidfd_open(process.pid)
+        except OSError as error:  # no descriptor is left: without one its end is not seen
+            _kill_group(process)
+            process.wait()
+            self._end(CRITICAL, f"cannot watch {self._command[0]}: {reason(error)}")
+            return
+        self._process = process
+        self._loop.add_reader(self._pidfd, self._ended)
+        if self._over:  # its time was over before it began
+            self._kill()
+        else:
+            os.set_blocking(self._stdout, False)
+            self._read_on()
+
+    @property
+    def _stdout(self) -> int:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        return self._process.stdout.fileno()
+
+    def _read_on(self) -> None:
+        self._reading = None
+        self._loop.add_reader(self._stdout, self._read)
+
+    def _read(self) -> None:
+        data = b""
+        with contextlib.suppress(BlockingIOError):
+            data = os.read(self._stdout, READ_BYTES)
+            if not data:
+                self._loop.remove_reader(self._stdout)
+                return
+        self._output += data[: OUTPUT_BYTES - len(self._output)]
+        if len(self._output) >= OUTPUT_BYTES:
+            self._loop.remove_reader(self._stdout)
+            self._reading = self._loop.call_later(FLOOD_PAUSE, self._read_on)
+
+    def _kill(self) -> None:
+        """Kill the command, if it began; `_ended` follows when the kernel has done it."""
+        if self._process is not None:
+            self._read_no_more()
+            _kill_group(self._process)
+
+    def _read_no_more(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        if self._reading is not None:
+            self._reading.cancel()
+        if not self._process.stdout.closed:
+            self._loop.remove_reader(self._stdout)
+            self._process.stdout.close()
+
+    def _ended(self) -> None:
+        """Take in that the command has ended; what it wrote last may not have been read yet."""
+        assert self._process is not None
+        if not self._over:
+            with contextlib.suppress(BlockingIOError):
+                self._output += os.read(self._stdout, READ_BYTES)[:OUTPUT_BYTES]
+        self._read_no_more()
+        _kill_group(self._process)  # what it left behind; the group is its own until it is reaped
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        code = self._process.wait()
+        self._process = None
+        self._end(*_verdict(code, self._said()))
+
+    def _give_up(self, timeout: float) -> None:
+        self._end(CRITICAL, f"not done within {timeout:g} s {self._said()}".rstrip())
+
+    def _said(self) -> str:
+        return self._output.decode(errors="replace").strip()
+
+    def _end(self, state: str, output: str) -> None:
+        if not self._over:
+            self.cancel()
+            self._done(Outcome(state, output))
+
+
+def _verdict(code: int, output: str) -> tuple[str, str]:
+    state = {0: PASSING, 1: WARNING}.get(code, CRITICAL)
+    how = f"exit code {code}" if code >= 0 else f"ended by {_signal_name(-code)}"
+    if state == CRITICAL and output:
+        return state, f"{how}: {output}"
+    return state, output or how
+
+
+def _started(
+    command: Sequence[str], user: User, environment: Mapping[str, str]
+) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        bufsize=0,
+        cwd="/",
+        env={**user.environment, **environment},
+        user=user.uid,
+        group=user.gid,
+        extra_groups=user.groups,
+        start_new_session=True,
+    )
+
+
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

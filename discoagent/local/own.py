@@ -1,0 +1,62 @@
+"""All that bears on this node's own entries, put together: what ends, checks and changes them."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from discoagent.core.effects import Effect
+from discoagent.core.entry import Key
+from discoagent.core.replica import Replica
+from discoagent.local.admission import Admission
+from discoagent.local.checks.checking import Checking
+from discoagent.local.entries import Entries
+from discoagent.local.lifetimes import Lifetimes
+from discoagent.local.queries import Queries
+from discoagent.local.registrar import Registrar
+from discoagent.local.tracker import Tracker
+
+
+class Own:
+    """The parts of one life that make and change entries."""
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        replica: Replica,
+        queries: Queries,
+        perform: Callable[[list[Effect]], None],
+        now: Callable[[], float],
+        wall_ms: Callable[[], int],
+        uid: int,
+        address: str,
+        boot: str,
+        environment: Mapping[str, str],
+    ) -> None:
+        """`perform` runs effects; `now` and `wall_ms` are the agent's clocks, `uid` is its user.
+
+        `address`: what an instance gets that names none; `environment`: what check commands get.
+        """
+        self.lifetimes = Lifetimes(loop, self._ended, boot=boot)
+        self.checking = Checking(loop, self._checked, uid=uid, environment=environment)
+        self._entries = Entries(
+            replica=replica,
+            lifetimes=self.lifetimes,
+            perform=perform,
+            now=now,
+            wall_ms=wall_ms,
+            uid=uid,
+            gone=self.checking.release,
+        )
+        self.registrar = Registrar(self._entries, queries, self.checking, Admission(uid), address)
+        self.tracker = Tracker(self._entries)
+
+    def _ended(self, keys: Sequence[Key], word: str) -> None:
+        self._entries.ended(keys, word)
+
+    def _checked(self, key: Key) -> None:
+        self.registrar.checked(key)
+
+    def close(self) -> None:
+        """Watch and check nothing any more; nothing ends by this."""
+        self.checking.close()
+        self.lifetimes.close()
