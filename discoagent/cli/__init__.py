@@ -23,7 +23,7 @@ import click
 
 from discoagent import __version__
 from discoagent.cli import output
-from discoagent.cli.command import GlobalOptions, Session
+from discoagent.cli.command import COMPLETE_VARIABLE, GlobalOptions, Session
 from discoagent.errors import DiscoError, InvalidRequest
 
 USAGE, INTERRUPTED, READER_GONE = 2, 130, 141
@@ -59,6 +59,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Tools": {
         "dev": "dev:dev",
+        "completion": "completion:completion",
         "version": "cluster:version",
     },
 }
@@ -84,7 +85,8 @@ class Discoctl(GlobalOptions, click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the sub-command that the arguments begin with; name the nearest if there is none."""
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
+        known = args[0] in COMMANDS or args[0].startswith("-")
+        if not known and not ctx.resilient_parsing:
             raise InvalidRequest(
                 f"no such command: {args[0]}{nearest(args[0], COMMANDS)}",
                 kind="usage",
@@ -94,7 +96,7 @@ class Discoctl(GlobalOptions, click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the options before the command; without anything at all show the help, and fail."""
-        if not args:
+        if not args and not ctx.resilient_parsing:
             click.echo(ctx.get_help(), err=True)
             ctx.exit(USAGE)
         return super().parse_args(ctx, args)
@@ -126,6 +128,10 @@ class Discoctl(GlobalOptions, click.Group):
         **extra: Any,
     ) -> Any:
         """Run the command line and exit; with `standalone_mode` off return the exit code."""
+        if instruction := os.environ.get(COMPLETE_VARIABLE):
+            from discoagent.cli import completion
+
+            leave(completion.answer(self, instruction))
         arguments = list(sys.argv[1:] if args is None else args)
         code = self._run(arguments, prog_name or "discoctl", extra)
         if standalone_mode:

@@ -6,7 +6,7 @@ command take the same options, which write into one `Session`.
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Never, TypeVar
 
 import click
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from discoagent.client import Disco
 
 TIMEOUT = 2.0
+COMPLETE_VARIABLE = "_DISCOCTL_COMPLETE"  # set by a shell that asks what a TAB completes to
 PARTIAL = 5
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -165,6 +166,32 @@ filter_option = click.option(
 )
 
 
+Completer = Callable[[click.Context, click.Parameter, str], list[Any]]
+
+
+def completes(kind: str) -> Completer:
+    """Return what completes a value to names that the agent knows; see `completion.KINDS`."""
+
+    def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[Any]:
+        from discoagent.cli import completion
+
+        return completion.names(kind, ctx, incomplete)
+
+    return complete
+
+
+def among(words: Iterable[str]) -> Completer:
+    """Return what completes a value to one of these words."""
+    return lambda _ctx, _param, incomplete: [it for it in words if it.startswith(incomplete)]
+
+
+def _files(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
+    """Leave a value to the shell's own completion of files."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """Write a global option into the session, if it was given here."""
     if value is not None and value is not False:
@@ -177,6 +204,7 @@ def global_options() -> list[click.Option]:
         click.Option(
             ["--socket"],
             metavar="PATH",
+            shell_complete=_files,
             help="The agent's socket (DISCO_SOCKET; else the first of the daemon's places).",
         ),
         click.Option(
@@ -187,6 +215,7 @@ def global_options() -> list[click.Option]:
         click.Option(
             ["-o", "--output", "format"],
             metavar="FORMAT",
+            shell_complete=among(output.EVERY),
             help="table, wide, json, jsonl, name, env (DISCO_OUTPUT); resolve: host:port, url too.",
         ),
         click.Option(
@@ -240,6 +269,12 @@ class Verb(GlobalOptions):
         at = args.index("--") if "--" in args else None
         ctx.meta["command"] = None if at is None else tuple(args[at + 1 :])
         return super().parse_args(ctx, args if at is None else args[:at])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Complete an option of ours, or, after `--`, whatever the shell itself completes."""
+        if ctx.meta.get("command") is not None:
+            return _files(ctx, self.params[0], incomplete)
+        return super().shell_complete(ctx, incomplete)
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Return the usage line's words."""

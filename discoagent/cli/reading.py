@@ -10,6 +10,8 @@ from discoagent.cli.command import (
     PAIR,
     PARTIAL,
     Session,
+    among,
+    completes,
     filter_option,
     finish,
     usage,
@@ -38,14 +40,19 @@ SORT_KEYS: dict[str, Callable[[Instance], str | int]] = {
     "discoctl list -f 'meta.zone != \"a\" and port > 8000'\n"
     "discoctl list --sort -updated_at --limit 5",
 )
-@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+@click.argument("services", nargs=-1, metavar="[SERVICE]...", shell_complete=completes("services"))
 @click.option(
     "--tag", "tags", multiple=True, metavar="T", help="Only with this tag; repeated: all of them."
 )
-@click.option("--node", metavar="N", help="Only of this node.")
+@click.option("--node", metavar="N", help="Only of this node.", shell_complete=completes("nodes"))
 @filter_option
 @click.option("--all", "everything", is_flag=True, help="Also those that are not usable.")
-@click.option("--sort", metavar="K", help=f"By {', '.join(SORT_KEYS)}; -K: the other way round.")
+@click.option(
+    "--sort",
+    metavar="K",
+    help=f"By {', '.join(SORT_KEYS)}; -K: the other way round.",
+    shell_complete=among([*SORT_KEYS, *(f"-{key}" for key in SORT_KEYS)]),
+)
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N.")
 def list_command(
     session: Session,
@@ -103,7 +110,7 @@ def services(session: Session) -> int:
     "curl $(discoctl resolve web --one --wait 10s -o url)\n"
     'eval "$(discoctl resolve db -o env)"; psql -h "$DB_HOST" -p "$DB_PORT"',
 )
-@click.argument("service")
+@click.argument("service", shell_complete=completes("services"))
 @click.option(
     "--one", is_flag=True, help="One of them; with -o json the value alone, without an array."
 )
@@ -165,7 +172,7 @@ def _staleness(printer: Printer, stale: float | None, *, stale_ok: bool) -> int:
 
 
 @verb("get", example="discoctl get web/web-8080@a\ndiscoctl get web-8080 -o json")
-@click.argument("id", metavar="ID")
+@click.argument("id", metavar="ID", shell_complete=completes("instances"))
 def get(session: Session, id: str) -> int:  # noqa: A002
     """Show one instance whole.
 

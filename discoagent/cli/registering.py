@@ -14,6 +14,7 @@ from discoagent.cli.command import (
     PORT,
     F,
     Session,
+    completes,
     merged,
     usage,
     verb,
@@ -122,7 +123,7 @@ def _told_who_has_seen(printer: Printer, instance: Instance, seen: Json, wanted:
 @verb(
     "update", example="discoctl update web-8080 --tag canary --untag v1 --set zone=b --unset note"
 )
-@click.argument("id", metavar="ID")
+@click.argument("id", metavar="ID", shell_complete=completes("own instances"))
 @click.option("--port", type=PORT, metavar="P", help="The new port.")
 @click.option("--address", metavar="A", help="The new address.")
 @click.option("--tag", multiple=True, metavar="T", help="Add a tag.")
@@ -145,7 +146,7 @@ def update(
 
 
 @verb("renew", example="while sleep 20; do discoctl renew backup -q; done")
-@click.argument("id", metavar="ID")
+@click.argument("id", metavar="ID", shell_complete=completes("own instances"))
 def renew(session: Session, id: str) -> int:  # noqa: A002
     """Give a lease of this node its whole time anew."""
     printer = session.printer(output.INSTANCE)
@@ -155,7 +156,7 @@ def renew(session: Session, id: str) -> int:  # noqa: A002
 
 
 @verb("deregister", example="discoctl deregister web-8080")
-@click.argument("id", metavar="ID")
+@click.argument("id", metavar="ID", shell_complete=completes("own instances"))
 def deregister(session: Session, id: str) -> int:  # noqa: A002
     """End an instance of this node; it does not come back."""
     printer = session.printer(output.INSTANCE)

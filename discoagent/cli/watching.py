@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from discoagent.cli import output
-from discoagent.cli.command import Session, usage, verb
+from discoagent.cli.command import Session, completes, usage, verb
 from discoagent.cli.output import talk
 from discoagent.cli.views import INSTANCES
 from discoagent.errors import TimeoutExpired
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     example="discoctl watch\ndiscoctl watch web db -o jsonl | while read -r event; do ...; done\n"
     "discoctl watch web --count 0",
 )
-@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+@click.argument("services", nargs=-1, metavar="[SERVICE]...", shell_complete=completes("services"))
 @click.option(
     "--count",
     type=click.IntRange(0),
@@ -52,7 +52,7 @@ def watch(session: Session, services: tuple[str, ...], count: int | None) -> int
 @verb(
     "wait", example="discoctl wait db --timeout 30s && start-my-service\ndiscoctl wait web --gone"
 )
-@click.argument("service")
+@click.argument("service", shell_complete=completes("services"))
 @click.option(
     "--count", type=click.IntRange(1), metavar="N", help="Until N are usable.  [default: 1]"
 )
