@@ -78,9 +78,10 @@ that still fits several is refused with code 2.
         -> {"row"}
     untrack     topic, id (or the whole ref), cause (nil; as with `deregister`)
         -> {"row"}: as it was before
-    watch       services ([]: all), wait_ms, caught_up (false)
-        -> MORE: [event...] batches: the present as `added`, a `synced`, then events as they
-           happen, `caught-up` if that was asked for; DONE {} after a `cancel`
+    watch       services ([]: all), wait_ms, caught_up (false), token (nil), seen (0), kept (false)
+        -> MORE: [event...] batches: the present as `added`, or what the token's holder missed, a
+           `synced`, then events as they happen, `caught-up` if that was asked for; DONE {} after a
+           `cancel`
     seen        nodes (nil: all that are present), wait_ms
         -> MORE: [], now and then; DONE once so many have seen what this node has changed until
            now, or when the time is over, or at once if there are fewer:
@@ -117,6 +118,13 @@ time anew; without a meta it does only that, and only leases take it.
 
 *update* applies `tags` and `meta`, then `untag` and `unset`, then `tag` and `set`. *join*,
 *leave*, *monitor* and a change of the *log-level* are for root and the agent's own user.
+
+**Tokens.** A watch with `token` is told what leads from there to now; a `reset` with a node (nil: of
+all) where that is not known, and the node's present as `added`. Each event carries the token of a
+watcher who has seen it. In clusters of more than 64 nodes only `synced`, `reset` and one event a
+second do; the others carry the number up to which the agent's events were seen: whoever goes on
+from the last token says the last number as `seen`. With `kept` all else that is shown is told
+before `synced`, as `kept`, to whoever does not know what did not change.
 
 **Restarts.** An agent that was just started is ready before it knows all that its former life knew:
 clients have to say their registrations again, other nodes may be starting, too. It tells a watch

@@ -27,16 +27,19 @@ from discoagent.local.about import About
 from discoagent.local.door import Door, JoinOutcome
 from discoagent.local.effect_log import EffectLog
 from discoagent.local.finding import Finding
+from discoagent.local.history import History
 from discoagent.local.keeping import Keeping
 from discoagent.local.monitors import Monitors
-from discoagent.local.queries import Queries
 from discoagent.local.own import Own
+from discoagent.local.queries import Queries
 from discoagent.local.restoring import restore
+from discoagent.local.resuming import Resuming
 from discoagent.local.seeing import Seeing
 from discoagent.local.turns import Turns
 from discoagent.local.watches import Watches
 from discoagent.mesh.dialling import dial
 from discoagent.mesh.transport import Transport
+from discoagent.rules import WAIT_MS_MAX
 from discoagent.runner import Runner
 from discoagent.sockets import daemon_path
 from discoagent.store import Recalled, Store, StoredLife
@@ -99,10 +102,14 @@ class Life:
             caught_up=self._tell_watches,
         )
         self.about = self._describe()
+        self._history = History(self._replica, clock.wall_ms)
+        self._finding.readiness.wait(WAIT_MS_MAX, self._history.begin)  # before any query
         self._watches = Watches(
             loop=self._loop,
             send=self._socket.send,
             shown=self._queries.shown,
+            history=self._history,
+            resuming=Resuming(self._replica, self._history, self._queries.shown, clock.wall_ms),
             wall_ms=clock.wall_ms,
         )
         self._monitors = Monitors(loop=self._loop, send=self._socket.send, listen=logs.listen)
@@ -177,13 +184,6 @@ class Life:
             now=self.now(),
         )
 
-    def _describe(self) -> About:
-        return About(
-            replica=self._replica,
-            queries=self._queries,
-            readiness=self._finding.readiness,
-            bound=str(self.bound),
-            socket=self._socket.path,
     def _new_own(self) -> Own:
         return Own(
             loop=self._loop,
@@ -198,6 +198,13 @@ class Life:
             environment={"DISCO_NODE": self._id.node, "DISCO_SOCKET": str(self._socket.path)},
         )
 
+    def _describe(self) -> About:
+        return About(
+            replica=self._replica,
+            queries=self._queries,
+            readiness=self._finding.readiness,
+            bound=str(self.bound),
+            socket=self._socket.path,
             counters={
                 "local": self._socket.counters,
                 "mesh": self._transport.counters,
@@ -329,15 +336,17 @@ class Life:
         """Look at the heartbeats that came, then at the time."""
         self._transport.drain_heartbeats()
         self._perform(self._replica.tick(self.now()))
+        self._history.look()
         if self._runner.peers_moved:
             self._runner.peers_moved = False
             self.keeping.know(self._replica.members(self.now()), self._id.node)
         self._later("tick", min(max(self._replica.deadline(), TICK_MIN), TICK), self._tick)
 
-    def _publish(self, event: Event) -> None:
-        if event.node == self._id.node:
-            self.keeping.note(event)
-        self._watches.publish(event)
+    def _publish(self, events: list[Event]) -> None:
+        for logged in self._history.follow(events):
+            if logged.event.node == self._id.node:
+                self.keeping.note(logged.event)
+            self._watches.publish(logged)
 
     def _later(self, name: str, seconds: float, then: Callable[[], None]) -> None:
         self._timers[name] = self._loop.call_later(seconds, then)

@@ -37,12 +37,12 @@ class Runner:
         transport: Transport,
         finding: Finding,
         log: EffectLog,
-        publish: Callable[[Event], None],
+        publish: Callable[[list[Event]], None],
         dial: Callable[[str], None],
         seen: Callable[[SeenBy], None],
         ended: "asyncio.Future[int | None]",
     ) -> None:
-        """`publish` tells of an event, `dial` probes a port, `seen` takes in who has seen what.
+        """`publish` tells of events, `dial` probes a port, `seen` takes in who has seen what.
 
         `ended` is set at the life's end.
         """
@@ -56,13 +56,19 @@ class Runner:
         self.peers_moved = False  # whoever looks sets it back
 
     def run(self, effects: Iterable[Effect]) -> None:
-        """Run these, in their order."""
+        """Run what one call of the replica asks for: tell of all events first, then the rest."""
+        events: list[Event] = []
+        others: list[Effect] = []
         for effect in effects:
             if type(effect) is Emit:
-                self._publish(effect.event)
+                events.append(effect.event)
             else:
-                self._log.log(effect)
-                self._run_one(effect)
+                others.append(effect)
+        if events:
+            self._publish(events)
+        for effect in others:
+            self._log.log(effect)
+            self._run_one(effect)
 
     def _run_one(self, effect: Effect) -> None:  # noqa: C901, PLR0912 - one case an effect
         match effect:

@@ -11,9 +11,10 @@ from discoagent.local import operations, owners, presence_operations
 from discoagent.local.about import About
 from discoagent.local.monitors import Monitors
 from discoagent.local.owners import Asker
-from discoagent.local.queries import Queries, Row, row_of, sifted
+from discoagent.local.queries import Queries, Row, Scope, row_of, sifted
 from discoagent.local.readiness import Readiness
 from discoagent.local.registrar import Registrar
+from discoagent.local.resuming import Wish
 from discoagent.local.seeds import Result
 from discoagent.local.seeing import Question, Seeing
 from discoagent.local.tracker import Tracker
@@ -101,8 +102,8 @@ class Door:
             operations.Register: self._register,
             operations.Update: self._update,
             operations.Renew: self._renew,
-            operations.Deregister: self._deregister,
             operations.Ttl: self._ttl,
+            operations.Deregister: self._deregister,
             presence_operations.Presence: self._presence,
             presence_operations.Topics: self._topics,
             presence_operations.Track: self._track,
@@ -269,10 +270,10 @@ class Door:
     def _renew(self, caller: Caller, call: operations.Renew) -> None:
         self._answer(caller, {"row": self._registrar.renew(call, caller.asker)})
 
-    def _deregister(self, caller: Caller, call: operations.Deregister) -> None:
     def _ttl(self, caller: Caller, call: operations.Ttl) -> None:
         self._answer_change(caller, {"row": self._registrar.ttl(call, caller.asker)})
 
+    def _deregister(self, caller: Caller, call: operations.Deregister) -> None:
         self._answer_change(caller, {"row": self._registrar.deregister(call, caller.asker)})
 
     def _retrack(self, caller: Caller, call: presence_operations.Retrack) -> None:
@@ -286,8 +287,16 @@ class Door:
     # -- watches
 
     def _watch(self, caller: Caller, call: operations.Watch) -> None:
-        watch = self._watches.open(caller.name, caller.number, call.services, marked=call.caught_up)
-        self._when_ready(caller, call.wait_ms, lambda: self._watches.begin(watch))
+        scope = Scope(names=frozenset(call.services))
+        watch = self._watches.open(caller.name, caller.number, scope, marked=call.caught_up)
+
+        def begin() -> None:
+            if call.token is None:
+                self._watches.begin(watch)
+            else:
+                self._watches.go_on(watch, Wish(call.token, scope, call.seen, call.kept))
+
+        self._when_ready(caller, call.wait_ms, begin)
 
     def _cancel(self, caller: Caller, call: operations.Cancel) -> None:
         self._watches.cancel(caller.name, call.watch)

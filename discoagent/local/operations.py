@@ -17,6 +17,7 @@ from discoagent.errors import InvalidRequest, shorten
 from discoagent.filters import Filter
 from discoagent.local.presence_operations import Presence, Retrack, Topics, Track, Untrack
 from discoagent.rules import LifetimeWish, Target
+from discoagent.token import Token, read
 
 
 class Keep(Enum):
@@ -84,8 +85,8 @@ class Register(NamedTuple):
     lifetime: LifetimeWish = LifetimeWish("process")
     replace: bool = False
     wrapper: int | None = None
-    ref: tuple[int, int] | None = None
     checks: tuple[HealthCheck, ...] = ()
+    ref: tuple[int, int] | None = None
     registered_ms: int | None = None
     updated_ms: int | None = None
 
@@ -102,8 +103,8 @@ class Update(NamedTuple):
     meta: Mapping[str, str] | Keep = KEEP
     set: Mapping[str, str] = {}
     unset: tuple[str, ...] = ()
-
     checks: tuple[HealthCheck, ...] | Keep = KEEP
+
 
 class Renew(NamedTuple):
     """Give a lease its whole time to live again."""
@@ -111,7 +112,6 @@ class Renew(NamedTuple):
     id: Target
 
 
-class Deregister(NamedTuple):
 class Ttl(NamedTuple):
     """Say how an instance is; of its `ttl` check."""
 
@@ -120,6 +120,7 @@ class Ttl(NamedTuple):
     note: str = ""
 
 
+class Deregister(NamedTuple):
     """End an instance; its wrapper may tell how the process ended."""
 
     id: Target
@@ -127,11 +128,14 @@ class Ttl(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """Ask for the present, then for every change; and for a word when the agent has caught up."""
+    """Ask for the present, or for what was missed, then for every change."""
 
     services: tuple[str, ...] = ()
     wait_ms: int = 0
     caught_up: bool = False
+    token: Token | None = None
+    seen: int = 0
+    kept: bool = False
 
 
 class Seen(NamedTuple):
@@ -199,11 +203,11 @@ Call = (
     | Register
     | Update
     | Renew
+    | Ttl
     | Deregister
     | Watch
     | Seen
     | Converged
-    | Ttl
     | Cancel
     | More
     | LogLevel
@@ -233,6 +237,10 @@ def _nodes(value: Any, field: str) -> int:
 
 def _batches(value: Any, field: str) -> int:
     return rules.integer(value, field, 1, WATCH_CREDIT_MAX)
+
+
+def _token(value: Any, _: str) -> Token:
+    return read(value)
 
 
 class _Operation(NamedTuple):
@@ -299,6 +307,7 @@ _OPERATIONS: Mapping[str, _Operation] = {
             "lifetime": rules.lifetime,
             "replace": rules.flag,
             "wrapper": _or_none(rules.pid),
+            "checks": bounds.read,
             "ref": _or_none(rules.ref),
             "registered_ms": _or_none(rules.number),
             "updated_ms": _or_none(rules.number),
@@ -307,7 +316,6 @@ _OPERATIONS: Mapping[str, _Operation] = {
     ),
     "update": _Operation(
         Update,
-            "checks": bounds.read,
         {
             **_ID,
             "port": rules.port,
@@ -318,24 +326,34 @@ _OPERATIONS: Mapping[str, _Operation] = {
             "meta": rules.meta,
             "set": rules.meta,
             "unset": rules.names,
+            "checks": bounds.read,
         },
         frozenset({"id"}),
     ),
     "renew": _Operation(Renew, _ID, frozenset({"id"})),
-    "deregister": _Operation(
-        Deregister, {**_ID, "cause": _or_none(rules.exit_cause)}, frozenset({"id"})
-    ),
-    "watch": _Operation(Watch, {"services": rules.names, "caught_up": rules.flag, **_WAIT}),
-            "checks": bounds.read,
-    "seen": _Operation(Seen, {"nodes": _or_none(_nodes), **_WAIT}),
-    "converged": _Operation(Converged, _WAIT),
-    "cancel": _Operation(Cancel, {"watch": rules.number}, frozenset({"watch"})),
-    "more": _Operation(
     "ttl": _Operation(
         Ttl,
         {**_ID, "word": bounds.word, "note": bounds.note},
         frozenset({"id", "word"}),
     ),
+    "deregister": _Operation(
+        Deregister, {**_ID, "cause": _or_none(rules.exit_cause)}, frozenset({"id"})
+    ),
+    "watch": _Operation(
+        Watch,
+        {
+            "services": rules.names,
+            "caught_up": rules.flag,
+            "token": _or_none(_token),
+            "seen": rules.number,
+            "kept": rules.flag,
+            **_WAIT,
+        },
+    ),
+    "seen": _Operation(Seen, {"nodes": _or_none(_nodes), **_WAIT}),
+    "converged": _Operation(Converged, _WAIT),
+    "cancel": _Operation(Cancel, {"watch": rules.number}, frozenset({"watch"})),
+    "more": _Operation(
         More, {"watch": rules.number, "batches": _batches}, frozenset({"watch", "batches"})
     ),
     "log-level": _Operation(LogLevel, {"level": _or_none(rules.log_level)}),

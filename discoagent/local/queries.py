@@ -1,8 +1,8 @@
 """What applications ask: instances, services, members. Reads the replica and changes nothing."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from discoagent.core.effects import NodeState
 from discoagent.core.entry import Entry, Kind
@@ -23,6 +23,25 @@ from discoagent.rules import Target
 Row = tuple[Any, ...]
 """An instance or a meta, as the local API tells it."""
 HERE = frozenset({NodeState.ALIVE, NodeState.SUSPECT, NodeState.RESTARTING})
+
+
+Group = tuple[Kind, str | None]
+"""All instances of one service, or of all where no name is said."""
+
+
+class Scope(NamedTuple):
+    """What a watch is of: some services, or all where none is named."""
+
+    kind: Kind = Kind.SERVICE
+    names: frozenset[str] = frozenset()
+
+    def groups(self) -> list[Group]:
+        """Return the groups that are watched."""
+        return [(self.kind, name) for name in self.names] or [(self.kind, None)]
+
+    def concerns(self, entry: Entry) -> bool:
+        """Is this entry of what is watched?"""
+        return entry.kind is self.kind and (not self.names or entry.name in self.names)
 
 
 def body_of(entry: Entry) -> bytes:
@@ -83,9 +102,9 @@ class Queries:
             rows = [row for row in rows if packed_tags(row[5]).issuperset(call.tags)]
         return rows
 
-    def shown(self, services: Collection[str]) -> list[Shown]:
-        """Return what a new watch is told as the present."""
-        return list(self._replica.lookup(Kind.SERVICE, services))
+    def shown(self, scope: Scope, node: str | None = None) -> list[Shown]:
+        """Return what a watch is told as the present, of one node or of all."""
+        return list(self._replica.lookup(scope.kind, scope.names, node))
 
     def resolve(self, target: Target) -> Shown:
         """Return the one instance that a user's ID fits, this node's own preferred.

@@ -2,23 +2,28 @@
 
 A watch is *behind* until it has been told the present: from the start, and again when more waited
 for room than is kept. What is shown is taken the moment there is room to tell it, so nothing is
-missed and nothing said twice between the present and the first event after it.
+missed and nothing said twice between the present and the first event after it. A watch that goes on
+from a token is told what it missed in place of the present.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 from discoagent import api
-from discoagent.core.effects import Event
-from discoagent.core.replica import Shown
 from discoagent.errors import InvalidRequest
-from discoagent.local.queries import row_of
+from discoagent.local import telling
+from discoagent.local.history import History
+from discoagent.local.queries import Group, Scope
+from discoagent.local.resuming import Resuming, Wish
+from discoagent.store.events import LoggedEvent
 
 WATCHES_MAX = 10_000
 PENDING_BYTES_MAX = 16 * 1024 * 1024
 QUIET = 60.0  # seconds; a watch without events is then looked after
+TOKEN_EVERY = 1.0  # seconds; in a large cluster only some events carry a token
 
 Name = bytes
 """The routing id of a connection."""
@@ -41,16 +46,15 @@ class Watch:
         "pending_bytes",
         "present",
         "reset",
-        "services",
+        "scope",
+        "token_at",
         "told",
     )
 
-    def __init__(
-        self, name: Name, number: int, services: Collection[str], now: float, *, marked: bool
-    ) -> None:
+    def __init__(self, name: Name, number: int, scope: Scope, now: float, *, marked: bool) -> None:
         self.name = name
         self.number = number
-        self.services = frozenset(services)
+        self.scope = scope
         self.marked = marked
         self.credit = api.WATCH_CREDIT
         self.begun = False
@@ -60,6 +64,7 @@ class Watch:
         self.pending: deque[bytes] = deque()
         self.pending_bytes = 0
         self.told = now
+        self.token_at = now
 
     def take(self, event: bytes) -> None:
         """Keep an event until it is sent; too many, and the watch falls behind."""
@@ -82,16 +87,21 @@ class Watches:
         *,
         loop: asyncio.AbstractEventLoop,
         send: Callable[[Name, bytes], bool],
-        shown: Callable[[Collection[str]], Iterable[Shown]],
+        shown: telling.Present,
+        history: History,
+        resuming: Resuming,
         wall_ms: Callable[[], int],
     ) -> None:
-        """`send` says whether the connection is still there; `shown` is the present of services."""
+        """`send` says whether the connection is still there; `shown` is the present."""
         self._loop = loop
         self._send = send
         self._shown = shown
+        self._history = history
+        self._resuming = resuming
+        self._tasks: set[asyncio.Task[None]] = set()
         self._wall_ms = wall_ms
         self._watches: dict[tuple[Name, int], Watch] = {}
-        self._by_service: dict[str | None, dict[Watch, None]] = {}  # None: of all services
+        self._by_group: dict[Group, dict[Watch, None]] = {}
         self._caught_up = False
         self._due: dict[Watch, None] = {}
         self._turn: asyncio.Handle | None = None
@@ -100,18 +110,16 @@ class Watches:
     def __len__(self) -> int:
         return len(self._watches)
 
-    def open(
-        self, name: Name, number: int, services: Collection[str], *, marked: bool = False
-    ) -> Watch:
-        """Keep a new watch; nothing is told before `begin`."""
+    def open(self, name: Name, number: int, scope: Scope, *, marked: bool = False) -> Watch:
+        """Keep a new watch; nothing is told before `begin` or `go_on`."""
         if len(self._watches) >= WATCHES_MAX:
             raise InvalidRequest(f"watch: this agent keeps at most {WATCHES_MAX} at a time")
         if (name, number) in self._watches:
             raise InvalidRequest(f"number: {number} is an open watch already", field="number")
-        watch = Watch(name, number, services, self._loop.time(), marked=marked)
+        watch = Watch(name, number, scope, self._loop.time(), marked=marked)
         self._watches[name, number] = watch
-        for service in watch.services or (None,):
-            self._by_service.setdefault(service, {})[watch] = None
+        for group in scope.groups():
+            self._by_group.setdefault(group, {})[watch] = None
         if self._round is None:
             self._round = self._loop.call_later(QUIET, self._look_after)
         return watch
@@ -121,6 +129,18 @@ class Watches:
         if self._watches.get((watch.name, watch.number)) is watch:
             watch.begun = True
             self._schedule(watch)
+
+    def go_on(self, watch: Watch, wish: Wish) -> None:
+        """Tell what was missed in place of the present, then what happens from then on."""
+        task = self._loop.create_task(self._go_on(watch, wish))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _go_on(self, watch: Watch, wish: Wish) -> None:
+        missed = await self._resuming.missed(wish)
+        watch.present = chain(missed, self._caught_up_mark(watch))
+        watch.behind = False
+        self.begin(watch)
 
     def more(self, name: Name, number: int, batches: int) -> None:
         """Give a watch room for more batches; one that ended meanwhile is no mistake."""
@@ -141,35 +161,38 @@ class Watches:
         for watch in [each for each in self._watches.values() if each.name == name]:
             self._forget(watch)
 
-    def publish(self, event: Event) -> None:
-        """Tell an event to whom it concerns, at the end of the turn."""
-        entry = event.entry or event.before
+    def publish(self, logged: LoggedEvent) -> None:
+        """Tell an event, which is the last of the history now, at the end of the turn."""
+        entry = logged.event.entry or logged.event.before
         assert entry is not None
         packed = None
-        for group in (None, entry.name):
-            for watch in self._by_service.get(group, ()):
+        for group in ((entry.kind, None), (entry.kind, entry.name)):
+            for watch in self._by_group.get(group, ()):
                 if watch.behind:
                     continue
-                packed = packed or self._packed(event)
-                watch.take(packed)
+                if self._history.large:
+                    watch.take(self._told_in_a_crowd(watch, logged))
+                else:
+                    packed = packed or telling.event(logged, self._history.token())
+                    watch.take(packed)
                 self._schedule(watch)
 
     def caught_up(self) -> None:
         """Tell that the agent knows by now what its former life knew."""
         self._caught_up = True
         for watch in self._watches.values():
-            if watch.marked:
-                watch.take(_mark("caught-up", self._wall_ms()))
+            for mark in self._caught_up_mark(watch):
+                watch.take(mark)
                 self._schedule(watch)
 
     def close(self) -> None:
         """Send what there is room for, then nothing more."""
         self.flush()
-        for handle in (self._turn, self._round):
+        for handle in (self._turn, self._round, *self._tasks):
             if handle is not None:
                 handle.cancel()
         self._watches.clear()
-        self._by_service.clear()
+        self._by_group.clear()
         self._due.clear()
 
     def flush(self) -> None:
@@ -190,11 +213,11 @@ class Watches:
     def _forget(self, watch: Watch) -> None:
         del self._watches[watch.name, watch.number]
         self._due.pop(watch, None)
-        for service in watch.services or (None,):
-            group = self._by_service[service]
+        for name in watch.scope.groups():
+            group = self._by_group[name]
             del group[watch]
             if not group:
-                del self._by_service[service]
+                del self._by_group[name]
 
     def _schedule(self, watch: Watch) -> None:
         if watch.credit and watch.begun:
@@ -223,24 +246,31 @@ class Watches:
 
     def _present(self, watch: Watch) -> Iterator[bytes]:
         """Return the present of now as events; it is packed as it is sent."""
-        at = self._wall_ms()
-        shown = list(self._shown(watch.services))
-        return _present(shown, at, reset=watch.reset, caught_up=watch.marked and self._caught_up)
-
-    def _packed(self, event: Event) -> bytes:
-        cause = event.cause
-        return api.packed(
-            (
-                event.kind.value,
-                cause.at or self._wall_ms(),  # 0: nobody acted, this agent saw it
-                row_of(event.node, event.entry) if event.entry else None,
-                row_of(event.node, event.before) if event.before else None,
-                cause.word,
-                cause.actor,
-                None,
-                None,
-            )
+        self._history.look()
+        shown = list(self._shown(watch.scope))
+        present = telling.present(
+            shown,
+            at=self._wall_ms(),
+            token=self._history.token(),
+            lost=self._history.lost,
+            reset=watch.reset,
         )
+        return chain(present, self._caught_up_mark(watch))
+
+    def _caught_up_mark(self, watch: Watch) -> list[bytes]:
+        """Return the mark that the agent has caught up, if the watch is to be told it now."""
+        if not (watch.marked and self._caught_up):
+            return []
+        return [telling.mark("caught-up", self._wall_ms(), None)]
+
+    def _told_in_a_crowd(self, watch: Watch, logged: LoggedEvent) -> bytes:
+        """Pack an event with its number alone, now and then with a token."""
+        now = self._loop.time()
+        token: Any = logged.number or None
+        if now - watch.token_at >= TOKEN_EVERY:
+            watch.token_at = now
+            token = self._history.token()
+        return telling.event(logged, token)
 
     def _look_after(self) -> None:
         """Send an empty batch to quiet watches, to learn whether anybody is still there."""
@@ -253,18 +283,3 @@ class Watches:
                 self.drop(watch.name)
         if self._watches:
             self._round = self._loop.call_later(QUIET, self._look_after)
-
-
-def _mark(kind: str, at: int) -> bytes:
-    return api.packed((kind, at, None, None, None, b"", None, None))
-
-
-def _present(shown: list[Shown], at: int, *, reset: bool, caught_up: bool) -> Iterator[bytes]:
-    if reset:
-        yield _mark("reset", at)
-    for each in shown:
-        row: Any = row_of(each.node, each.entry)
-        yield api.packed(("added", at, row, None, None, b"", None, None))
-    yield _mark("synced", at)
-    if caught_up:
-        yield _mark("caught-up", at)

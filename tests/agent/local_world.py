@@ -18,11 +18,13 @@ from discoagent.core.timing import Timing
 from discoagent.errors import DiscoError
 from discoagent.instance import Event as UserEvent
 from discoagent.instance import Instance
+from discoagent.local.history import History
 from discoagent.local import owners
 from discoagent.local.operations import parse_call
 from discoagent.local.own import Own
 from discoagent.local.owners import Asker
 from discoagent.local.queries import Queries
+from discoagent.local.resuming import Resuming
 from discoagent.local.watches import Watches
 from discoagent.presence import Tracked
 
@@ -53,8 +55,15 @@ class World:
             now=0.0,
         )
         self.queries = Queries(self.replica)
+        self.history = History(self.replica, self.tick_ms)
+        self.history.begin()
         self.watches = Watches(
-            loop=loop, send=self._send, shown=self.queries.shown, wall_ms=self.tick_ms
+            loop=loop,
+            send=self._send,
+            shown=self.queries.shown,
+            history=self.history,
+            resuming=Resuming(self.replica, self.history, self.queries.shown, self.tick_ms),
+            wall_ms=self.tick_ms,
         )
         self.own = Own(
             loop=loop,
@@ -79,11 +88,11 @@ class World:
 
     def perform(self, effects: Iterable[Effect]) -> None:
         """Tell events on, as the agent does."""
-        for effect in effects:
-            if isinstance(effect, Emit):
-                self.events.append(effect.event)
-                self.watches.publish(effect.event)
-                self.changed.set()
+        events = [effect.event for effect in effects if isinstance(effect, Emit)]
+        for logged in self.history.follow(events):
+            self.events.append(logged.event)
+            self.watches.publish(logged)
+            self.changed.set()
         self.replica.check()
 
     def _send(self, name: bytes, frame: bytes) -> bool:

@@ -3,9 +3,11 @@
 import pytest
 
 from discoagent import api
+from discoagent.core.entry import Kind
 from discoagent.errors import InvalidRequest
 from discoagent.instance import Event
 from discoagent.local import watches as module
+from discoagent.local.queries import Scope
 from tests.agent.local_world import World, in_world, turn
 
 SERVICE = {"lifetime": ["static"]}
@@ -32,7 +34,7 @@ def shown(world: World) -> set[str]:
 
 def begin(world: World, name: bytes = b"w", number: int = 1, *services: str) -> None:
     """Open a watch and let it begin."""
-    world.watches.begin(world.watches.open(name, number, services))
+    world.watches.begin(world.watches.open(name, number, Scope(names=frozenset(services))))
 
 
 def kinds(world: World, name: bytes = b"w") -> list[str]:
@@ -99,7 +101,7 @@ def test_numbers_and_cancel() -> None:
         begin(world, b"w", 1)
         begin(world, b"w", 2)
         with pytest.raises(InvalidRequest):
-            world.watches.open(b"w", 2, ())
+            world.watches.open(b"w", 2, Scope())
         await turn()
         world.watches.cancel(b"w", 1)
         world.watches.cancel(b"w", 1)
@@ -117,7 +119,7 @@ def test_cancelled_before_it_began() -> None:
     """Nothing is told any more."""
 
     async def story(world: World) -> None:
-        watch = world.watches.open(b"w", 1, ())
+        watch = world.watches.open(b"w", 1, Scope())
         world.watches.cancel(b"w", 1)
         world.watches.begin(watch)
         await turn()
@@ -210,14 +212,14 @@ def test_who_asks_for_it_is_told_that_the_agent_has_caught_up(
     monkeypatch.setattr(api, "WATCH_PENDING_MAX", 10)
 
     async def story(world: World) -> None:
-        marked = world.watches.open(b"early", 1, (), marked=True)
+        marked = world.watches.open(b"early", 1, Scope(), marked=True)
         world.watches.begin(marked)
         begin(world, b"deaf")
         await turn()
         assert kinds(world, b"early") == ["synced"]
 
         world.watches.caught_up()
-        world.watches.begin(world.watches.open(b"late", 1, (), marked=True))
+        world.watches.begin(world.watches.open(b"late", 1, Scope(), marked=True))
         await turn()
         assert kinds(world, b"early") == kinds(world, b"late") == ["synced", "caught-up"]
 
@@ -244,7 +246,7 @@ def test_who_is_gone_is_forgotten() -> None:
         world.ask("register", service="web", **SERVICE)
         await turn()
         assert len(world.watches) == 1
-        assert not world.watches._by_service.get("web")
+        assert not world.watches._by_group.get((Kind.SERVICE, "web"))
 
     in_world(story)
 
@@ -276,6 +278,6 @@ def test_watches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         begin(world, b"w", 1)
         begin(world, b"w", 2)
         with pytest.raises(InvalidRequest, match="at most 2"):
-            world.watches.open(b"w", 3, ())
+            world.watches.open(b"w", 3, Scope())
 
     in_world(story)

@@ -10,9 +10,8 @@ from tests.house.project import PACKAGE, ROOT, imports, module_name, python_file
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("clock", "core", "durations", "errors", "journal", "modes"),
     ("endpoints", "instance", "rules", "sockets", "store", "wire"),
-    ("api", "checks", "filters", "logs", "mesh", "settings", "shapes"),
     ("presence", "presence_rules"),
-    ("api", "filters", "logs", "mesh", "settings", "shapes"),
+    ("api", "checks", "filters", "logs", "mesh", "settings", "shapes", "token"),
     ("client", "config", "ipc", "local", "sim"),
     ("runner",),
     ("life",),

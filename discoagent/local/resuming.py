@@ -1,0 +1,183 @@
+"""What the holder of a token missed: out of this agent's log, or else node by node.
+
+The log tells exactly what came after the number that this agent gave. Without it the vector does:
+a node that stands where it stood has not changed; one whose chain this agent followed from there
+has its steps told; any other is told anew, after a `reset` of that node alone.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from discoagent.core.effects import Event
+from discoagent.core.replica import Replica, Shown
+from discoagent.local import telling
+from discoagent.local.history import History
+from discoagent.local.queries import Scope
+from discoagent.store.events import LoggedEvent, Position
+from discoagent.token import Giver, Token, Vector, write
+
+REACH_SECONDS = 1.0  # that clocks are given to reach those of a token of another agent
+LOOK_AGAIN = 0.02
+
+
+class Wish(NamedTuple):
+    """From where a watcher wants to go on.
+
+    `seen`: the number up to which it saw events without a token of their own. `kept`: it wants to
+    be told what did not change, too, for it does not know that.
+    """
+
+    token: Token
+    scope: Scope
+    seen: int = 0
+    kept: bool = False
+
+
+class Resuming:
+    """Works out what watchers missed."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        history: History,
+        shown: Callable[[Scope, str | None], Iterable[Shown]],
+        wall_ms: Callable[[], int],
+    ) -> None:
+        """`shown` is the present of a scope, of one node or of all."""
+        self._replica = replica
+        self._history = history
+        self._shown = shown
+        self._wall_ms = wall_ms
+
+    async def missed(self, wish: Wish) -> Iterator[bytes]:
+        """Return what leads from the token to now, ended by `synced`, as packed rows."""
+        token = wish.token
+        if token.vector is None or token.cluster != self._history.cluster:
+            return self._all_anew(wish)
+        logged = self._logged(wish)
+        if logged is not None:
+            return self._by_log(wish, logged)
+        await self._reach(token.vector)
+        return self._by_vector(wish, token.vector)
+
+    def _all_anew(self, wish: Wish) -> Iterator[bytes]:
+        self._history.look()
+        return telling.present(
+            list(self._shown(wish.scope, None)),
+            at=self._wall_ms(),
+            token=self._history.token(),
+            lost=self._history.lost,
+            reset=True,
+        )
+
+    # -- by the log
+
+    def _logged(self, wish: Wish) -> list[LoggedEvent] | None:
+        """Return the events after the token's number; None where the log does not reach."""
+        giver = wish.token.giver
+        if giver is None or (giver.node, giver.incarnation) != self._replica.id:
+            return None
+        return self._history.after(giver.number)
+
+    def _by_log(self, wish: Wish, logged: Sequence[LoggedEvent]) -> Iterator[bytes]:
+        events = self._follow(wish, logged)
+        return chain(events, self._kept(wish, ()), self._synced())
+
+    def _follow(self, wish: Wish, logged: Sequence[LoggedEvent]) -> Iterator[bytes]:
+        vector = Vector(wish.token.vector)
+        for each in logged:
+            for node, position in (each.also or {}).items():
+                vector.move(node, position)
+            vector.move(each.event.node, each.position)
+            if each.number > wish.seen and _concerns(wish.scope, each.event):
+                yield telling.event(each, self._token(vector, self._history.giver(each.number)))
+
+    # -- node by node
+
+    async def _reach(self, vector: Mapping[str, Position]) -> None:
+        """Wait, not for long, until this agent knows what the token's giver knew."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + REACH_SECONDS
+        while loop.time() < until and not all(  # noqa: ASYNC110 - clocks tell nobody that they move
+            _reached(self._replica.position(node), seen) for node, seen in vector.items()
+        ):
+            await asyncio.sleep(LOOK_AGAIN)
+
+    def _by_vector(self, wish: Wish, seen: Mapping[str, Position]) -> Iterator[bytes]:
+        self._history.look()
+        now = self._history.positions
+        vector = Vector(seen)
+        parts: list[Iterator[bytes]] = []
+        anew: set[str] = set()
+        for node in sorted(now.keys() | seen.keys()):
+            before, after = seen.get(node), now.get(node)
+            if before == after and after is not None and after[1]:
+                continue
+            steps = None if before is None else self._replica.steps_since(node, before)
+            if steps is not None and after is not None:
+                parts.append(self._steps(wish, node, after, steps, vector))
+                continue
+            anew.add(node)
+            shown = list(self._shown(wish.scope, node))
+            parts.append(self._anew(node, after, shown, vector, reset=before is not None))
+        return chain(*parts, self._kept(wish, anew), self._synced())
+
+    def _steps(
+        self, wish: Wish, node: str, now: Position, steps: list[Event], vector: Vector
+    ) -> Iterator[bytes]:
+        at = self._wall_ms()
+        for event in steps:
+            position = now[0], event.clock
+            vector.move(node, position)
+            if _concerns(wish.scope, event):
+                logged = LoggedEvent(0, event.cause.at or at, event, position)
+                yield telling.event(logged, self._token(vector))
+        vector.move(node, now)
+
+    def _anew(
+        self,
+        node: str,
+        now: Position | None,
+        shown: list[Shown],
+        vector: Vector,
+        *,
+        reset: bool,
+    ) -> Iterator[bytes]:
+        at = self._wall_ms()
+        vector.move(node, now and (now[0], 0))
+        if reset:
+            yield telling.mark("reset", at, self._token(vector), node)
+        for each in shown:
+            yield telling.entry("added", at, each, self._token(vector))
+        vector.move(node, now)
+
+    # -- the end
+
+    def _kept(self, wish: Wish, told: Collection[str]) -> Iterator[bytes]:
+        """Return what is shown of all nodes but those that were told anew."""
+        if not wish.kept:
+            return iter(())
+        at = self._wall_ms()
+        shown = [each for each in self._shown(wish.scope, None) if each.node not in told]
+        return (telling.entry("kept", at, each, None) for each in shown)
+
+    def _synced(self) -> Iterator[bytes]:
+        self._history.look()
+        return iter([telling.mark("synced", self._wall_ms(), self._history.token())])
+
+    def _token(self, vector: Vector, giver: Giver | None = None) -> str | None:
+        return None if vector.large else write(self._history.cluster, giver, vector)
+
+
+def _concerns(scope: Scope, event: Event) -> bool:
+    entry = event.entry or event.before
+    return entry is not None and scope.concerns(entry)
+
+
+def _reached(now: Position | None, seen: Position) -> bool:
+    """Does a node stand at least where it was seen, or in a later life?"""
+    if now is None or now[0] != seen[0]:
+        return now is not None and now[0] > seen[0]
+    return not seen[1] or now[1] >= seen[1]

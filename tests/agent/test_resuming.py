@@ -1,0 +1,313 @@
+"""From a token on, at any agent: exactly what was missed; a reset only where that is not known."""
+
+import random
+
+import pytest
+
+from discoagent.core.effects import DialOutcome
+from discoagent.local import history as history_module
+from discoagent.local import resuming as resuming_module
+from discoagent.local.queries import Scope
+from discoagent.token import read
+from tests.agent.token_world import Watcher, World
+from tests.core.vocabulary import DEREGISTERED, entry
+
+NODES = ("a", "b", "c")
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for no clocks: all that was said has arrived."""
+    monkeypatch.setattr(resuming_module, "REACH_SECONDS", 0.0)
+
+
+@pytest.fixture
+def world() -> World:
+    """Three agents, each with an entry of its own."""
+    return three()
+
+
+def three() -> World:
+    """Return three agents that know each other, each with an entry."""
+    world = World()
+    world.begin("a")
+    world.begin("b", "a")
+    world.begin("c", "a")
+    for node in NODES:
+        world.put(node, entry(f"of-{node}"))
+    return world
+
+
+def end(world: World, node: str, instance: str) -> None:
+    """Withdraw an entry."""
+    replica = world.running[node]
+    world.run(node, replica.withdraw(entry(instance).key, DEREGISTERED, world.now))
+
+
+def away(world: World, at: str) -> Watcher:
+    """Return a watcher that has seen all there is at an agent, and went away."""
+    watcher = world.watch(at)
+    watcher.at = None
+    return watcher
+
+
+def changed(world: World) -> list[tuple[str, str]]:
+    """Let each agent make two changes; return them in the order of nodes."""
+    for node in NODES:
+        world.put(node, entry(f"of-{node}", b"v2"))
+        world.put(node, entry(f"new-{node}"))
+    return [
+        step for node in NODES for step in (("updated", f"of-{node}"), ("added", f"new-{node}"))
+    ]
+
+
+@pytest.mark.parametrize("at", NODES)
+def test_exactly_what_was_missed(world: World, at: str) -> None:
+    """At the agent that gave the token, and at others."""
+    watcher = away(world, "a")
+    missed = changed(world)
+
+    world.go_on(watcher, at)
+
+    assert watcher.told == missed
+    assert watcher.resets == []
+
+
+@pytest.mark.parametrize("at", NODES)
+def test_nothing_was_missed(world: World, at: str) -> None:
+    watcher = away(world, "a")
+
+    world.go_on(watcher, at)
+
+    assert (watcher.told, watcher.resets) == ([], [])
+
+
+@pytest.mark.parametrize("enough", range(8))
+@pytest.mark.parametrize("at", NODES)
+def test_every_token_on_the_way(world: World, enough: int, at: str) -> None:
+    """Within one push of several changes a watcher may stop at any, and go on anywhere."""
+    watcher = world.watch("b")
+    watcher.enough = enough
+    end(world, "a", "of-a")
+    world.put("a", *(entry(f"n{n}") for n in range(4)), entry("n0", b"v2"), entry("n4"))
+    watcher.at = watcher.enough = None
+    seen = list(watcher.told)
+
+    world.go_on(watcher, at)
+
+    assert watcher.resets == []
+    assert [*seen, *watcher.told] == [
+        ("removed", "of-a"),
+        *(("added", f"n{n}") for n in range(4)),
+        ("updated", "n0"),
+        ("added", "n4"),
+    ]
+
+
+def test_a_restarted_node_alone_is_reset(world: World) -> None:
+    """At another agent than the one that gave the token, and only that node."""
+    watcher = away(world, "a")
+    missed = changed(world)
+    world.restart("c")
+
+    world.go_on(watcher, "b")
+
+    assert watcher.resets == ["c"]
+    assert watcher.told[:4] == missed[:4]
+    assert sorted(watcher.told[4:]) == [("added", "new-c"), ("added", "of-c")]
+
+
+def test_a_restart_before_the_token_is_no_reset(world: World) -> None:
+    """Though it made no event, the token knows of it."""
+    world.restart("c")
+    watcher = away(world, "a")
+    missed = changed(world)
+
+    world.go_on(watcher, "b")
+
+    assert (watcher.told, watcher.resets) == (missed, [])
+
+
+def test_a_restart_after_the_last_event_is_in_the_next_token(world: World) -> None:
+    watcher = world.watch("a")
+    world.restart("c")
+    world.put("b", entry("of-b", b"v2"))
+    watcher.at = None
+
+    world.go_on(watcher, "b")
+
+    assert watcher.resets == []
+
+
+def test_at_its_giver_a_restart_of_another_is_no_reset(world: World) -> None:
+    watcher = away(world, "a")
+    missed = changed(world)
+    world.restart("c", lost=1)
+
+    world.go_on(watcher, "a")
+
+    assert watcher.resets == []
+    assert sorted(watcher.told) == sorted([*missed, ("removed", "of-c")])
+
+
+def test_a_node_that_went_is_reset_and_one_that_came_is_added(world: World) -> None:
+    """Both are known by name; nothing of them is told twice."""
+    watcher = away(world, "a")
+    world.kill("c")
+    world.wait(6)
+    world.begin("d", "a")
+    world.put("d", entry("of-d"))
+
+    world.go_on(watcher, "b")
+
+    assert watcher.resets == ["c"]
+    assert watcher.told == [("added", "of-d")]
+
+
+def test_beyond_the_log_the_vector_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The giver itself knows the steps of all nodes, as others do."""
+    monkeypatch.setattr(history_module, "EVENTS_KEPT", 3)
+    watcher = away(world, "a")
+    missed = changed(world)
+    assert world.histories["a"].after(world.histories["a"].number - 4) is None
+
+    world.go_on(watcher, "a")
+
+    assert (watcher.told, watcher.resets) == (missed, [])
+
+
+def test_the_log_is_bounded_in_bytes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_module, "BYTES_KEPT", 10_000)
+    for number in range(30):
+        world.put("a", entry("large", b"%03d" % number * 300))
+
+    history = world.histories["a"]
+    kept = next(n for n in range(history.number) if history.after(n) is not None)
+    assert history.number - kept == 5
+
+
+def test_a_token_of_another_cluster(world: World) -> None:
+    """All is told anew."""
+    watcher = away(world, "a")
+    other = World()
+    other.running = world.running
+    for text in (watcher.token, "9.of-a-later-version"):
+        mine = Watcher(view=dict(watcher.view), token=text)
+        for history in world.histories.values():
+            history.cluster ^= 1
+
+        world.go_on(mine, "b")
+
+        assert mine.resets == [None]
+        assert len(mine.told) == 3
+
+
+def test_a_token_in_the_midst_of_a_present(world: World) -> None:
+    """Whoever has seen only a part of it is told all anew."""
+    watcher = Watcher(token=world.histories["a"].lost)
+
+    world.go_on(watcher, "a")
+
+    assert watcher.resets == [None]
+
+
+def test_a_token_in_the_midst_of_a_node_s_present(world: World) -> None:
+    """That node is told anew; what was seen of others is not."""
+    world.put("c", *(entry(f"c{n}") for n in range(5)))
+    watcher = away(world, "a")
+    world.restart("c")
+    watcher.enough = 2
+    world.go_on(watcher, "b")
+    watcher.enough = None
+
+    world.go_on(watcher, "a")
+
+    assert watcher.resets == ["c"]
+    assert len(watcher.told) == 6
+
+
+def test_a_scope(world: World) -> None:
+    """Only what is watched is told; other services move the watcher on all the same."""
+    scope = Scope(names=frozenset({"db"}))
+    watcher = world.watch("a", scope)
+    watcher.at = None
+    changed(world)
+    world.put("b", entry("1", name="db"))
+
+    for at in NODES:
+        mine = Watcher(scope, token=watcher.token)
+        world.go_on(mine, at)
+        assert mine.told == [("added", "1")]
+
+
+def test_during_a_handover(world: World) -> None:
+    """What is shown then is no state of one chain: a token of that time resets the node."""
+    former = world.running["c"]
+    world.kill("c", DialOutcome.REFUSED)
+    world.begin("d", "a")
+    world.bare("c", incarnation=2, record=former.own.record)  # type: ignore[arg-type]
+    world.kill("c", DialOutcome.REFUSED)
+    watcher = away(world, "a")
+    world.begin("c", "a", incarnation=3, entries=[it for it in former.own if it.shown])
+
+    world.go_on(watcher, "b")
+
+    assert set(watcher.resets) <= {"c"}
+
+
+def random_story(seed: int, steps: int) -> None:  # noqa: C901 - one flat case a kind of step
+    """Random changes and restarts, watchers that go from agent to agent by their tokens."""
+    luck = random.Random(seed)
+    world = three()
+    watchers = [world.watch(luck.choice(NODES)) for _ in range(3)]
+    seen_at = dict.fromkeys(range(3), world.now)
+    for _ in range(steps):
+        node = luck.choice(NODES)
+        match luck.randrange(12):
+            case 0:
+                world.restart(node, lost=luck.randrange(3))
+            case 1 | 2:
+                end(world, node, luck.choice("123"))
+            case 3:
+                world.wait(luck.choice((0.25, 0.5, 3)))
+            case 4:
+                watcher = luck.choice(watchers)
+                watcher.at = None
+            case 5 | 6:
+                world.put(node, *(entry(luck.choice("123"), luck.randbytes(2)) for _ in range(4)))
+            case 7 | 8:
+                resume(world, luck.choice(watchers), node, seen_at)
+            case _:
+                world.put(node, entry(luck.choice("123"), luck.randbytes(2)))
+        world.check()
+        for place, watcher in enumerate(watchers):
+            if watcher.at is not None:
+                seen_at[place] = world.now
+        world.now += 0.01
+
+
+def resume(world: World, watcher: Watcher, node: str, seen_at: dict[int, float]) -> None:
+    """Go on; a reset needs a reason."""
+    place = world.watchers.index(watcher)
+    since = read(watcher.token)
+    world.go_on(watcher, node)
+    for reset in watcher.resets:
+        assert since.vector is not None
+        assert reset is not None
+        before, now = since.vector[reset], world.running[node].position(reset)
+        restarted = now is None or now[0] != before[0] or not before[1]
+        assert restarted or world.started[node] >= seen_at[place]
+    if since.giver is not None and since.giver[:2] == world.running[node].id:
+        assert watcher.resets == []
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_random_story(seed: int) -> None:
+    random_story(seed, 60)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(100, 400))
+def test_many_random_stories(seed: int) -> None:
+    random_story(seed, 200)

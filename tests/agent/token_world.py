@@ -1,0 +1,173 @@
+"""Replicas with their histories, and watchers that go from one agent to another by token.
+
+A watcher believes nothing: each row must follow from what it has seen. Everything is in one process
+and in order, so a story of random changes, restarts and moves is replayed from its seed.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+
+from discoagent import token
+from discoagent.core.effects import Effect, Emit
+from discoagent.core.entry import Cause, Entry, Kind, MemberRecord
+from discoagent.core.replica import Replica, Shown
+from discoagent.local import telling
+from discoagent.local.history import History
+from discoagent.local.queries import Scope
+from discoagent.local.resuming import Resuming, Wish
+from tests.core.cluster import Cluster
+
+RowKey = tuple[str, str, str]
+BACK = Cause("node-returned", b"", 7)
+WALL_MS = 1_790_000_000_000
+EVERYTHING = Scope()
+
+
+@dataclass
+class Watcher:
+    """Who has seen what, and where it stands.
+
+    `resets`: the nodes that were reset, None for all. `told`: the changes. It goes away once it was
+    told so many as `enough`.
+    """
+
+    scope: Scope = field(default_factory=Scope)
+    at: str | None = None
+    view: dict[RowKey, Any] = field(default_factory=dict)
+    token: str = ""
+    resets: list[str | None] = field(default_factory=list)
+    told: list[tuple[str, str]] = field(default_factory=list)
+    enough: int | None = None
+
+    def take(self, row: Any) -> None:
+        """See one row."""
+        if len(self.told) == self.enough:
+            return
+        kind, _, after, before, *_, where, node = row
+        assert where, "every event carries a token"
+        if kind == "reset":
+            self.resets.append(node)
+            self.view = {key: it for key, it in self.view.items() if node not in (None, key[2])}
+        elif kind != "synced":
+            self._change(kind, after, before)
+        self.token = where
+
+    def _change(self, kind: str, after: Any, before: Any) -> None:
+        key = tuple((after or before)[:3])
+        held = self.view.pop(key, None)
+        assert held == (before and before[4:]), f"{kind} {key} does not follow from {held}"
+        assert (held is None) == (kind == "added")
+        if kind != "removed":
+            assert after[4:] != held
+            self.view[key] = after[4:]
+        self.told.append((kind, key[1]))
+
+
+class World(Cluster):
+    """Agents that tell watchers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.histories: dict[str, History] = {}
+        self.started: dict[str, float] = {}
+        self.watchers: list[Watcher] = []
+
+    def begin(
+        self, node: str, *seeds: str, incarnation: int = 1, entries: Iterable[Entry] = ()
+    ) -> None:
+        """Start an agent that has restored these entries."""
+        record = MemberRecord(f"{node}:1", "0", settled=False)
+        replica = self.bare(node, incarnation=incarnation, record=record)
+        self.histories[node] = History(replica, lambda: WALL_MS)
+        self.started[node] = self.now
+        for entry in entries:
+            replica.put(entry, BACK, self.now)
+        replica.settle(BACK, self.now)
+        self.run(node, replica.seeds([f"{seed}:1" for seed in seeds], self.now))
+        self.histories[node].begin()
+
+    def restart(self, node: str, *, lost: int = 0) -> None:
+        """Kill an agent and start it anew; so many of its entries ended meanwhile."""
+        former = self.running[node]
+        entries = [it for it in former.own if it.shown]
+        for watcher in self.watchers:
+            if watcher.at == node:
+                watcher.at = None
+        self.kill(node)
+        others = [each for each in self.running if each != node]
+        self.begin(node, *others, incarnation=former.id.incarnation + 1, entries=entries[lost:])
+
+    def seen(self, node: str, scope: Scope) -> dict[RowKey, Any]:
+        """Return what an agent shows, as a watcher has it."""
+        return {
+            (it.entry.name, it.entry.id, it.node): [it.entry.owner, it.entry.body]
+            for it in self._present(self.running[node], scope, None)
+        }
+
+    def watch(self, node: str, scope: Scope = EVERYTHING) -> Watcher:
+        """Begin to watch, with the present."""
+        watcher = Watcher(scope, node)
+        self.watchers.append(watcher)
+        self.histories[node].look()
+        rows = telling.present(
+            list(self._present(self.running[node], scope, None)),
+            at=WALL_MS,
+            token=self.histories[node].token(),
+            lost=self.histories[node].lost,
+            reset=False,
+        )
+        self._tell(watcher, rows)
+        watcher.told.clear()
+        return watcher
+
+    def go_on(self, watcher: Watcher, node: str) -> None:
+        """Go on from the watcher's token at an agent."""
+        replica = self.running[node]
+        resuming = Resuming(
+            replica,
+            self.histories[node],
+            lambda scope, of: self._present(replica, scope, of),
+            lambda: WALL_MS,
+        )
+        wish = Wish(token.read(watcher.token), watcher.scope)
+        watcher.resets.clear()
+        watcher.told.clear()
+        self._tell(watcher, asyncio.run(resuming.missed(wish)))
+        if watcher.enough is None:
+            watcher.at = node
+            assert watcher.view == self.seen(node, watcher.scope)
+
+    def check(self) -> None:
+        """See that every watcher shows what its agent shows."""
+        for replica in self.running.values():
+            replica.check()
+        for watcher in self.watchers:
+            if watcher.at is not None:
+                assert watcher.view == self.seen(watcher.at, watcher.scope)
+
+    def _present(self, replica: Replica, scope: Scope, node: str | None) -> Iterable[Shown]:
+        return replica.lookup(Kind.SERVICE, scope.names, node)
+
+    def _tell(self, watcher: Watcher, rows: Iterable[bytes]) -> None:
+        last = None
+        for packed in rows:
+            last = msgpack.unpackb(packed)
+            watcher.take(last)
+        assert last is not None
+        assert last[0] == "synced"
+
+    def _carry_out(self, node: str, effects: list[Effect]) -> None:
+        super()._carry_out(node, effects)
+        events = [effect.event for effect in effects if isinstance(effect, Emit)]
+        history = self.histories[node]
+        for logged in history.follow(events) if events else ():
+            row = msgpack.unpackb(telling.event(logged, history.token()))
+            entry = logged.event.entry or logged.event.before
+            assert entry is not None
+            for watcher in self.watchers:
+                if watcher.at == node and watcher.scope.concerns(entry):
+                    watcher.take(row)
