@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from discoagent.client.disco import Disco
     from discoagent.client.registration import Registration
+    from discoagent.client.track import Track
     from discoagent.client.watch import Watch
 
-__all__ = ["Disco", "Registration", "Watch"]
+__all__ = ["Disco", "Registration", "Track", "Watch"]
 
 
 def __getattr__(name: str) -> object:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from discoagent.client import calls
 from discoagent.client.base import Base
-from discoagent.client.calls import FOR_EVER_MS, Greeting, milliseconds, words
+from discoagent.client.calls import FOR_EVER_MS, Greeting, words
+from discoagent.client.lasting import milliseconds
 from discoagent.errors import NoInstance
 from discoagent.instance import NO_META, Instance, Json, Member
 

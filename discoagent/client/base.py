@@ -4,7 +4,7 @@ import threading
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from discoagent.client.calls import milliseconds
+from discoagent.client.lasting import milliseconds
 from discoagent.client.pool import Pool
 from discoagent.sockets import client_paths
 

@@ -4,29 +4,16 @@ Each returns a `Call`, which knows how to read its result into the types of `ins
 are checked by the agent alone; here is refused only what could not be said at all.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Self
 
-from discoagent import durations
+from discoagent.client.lasting import Lasting, Row
 from discoagent.client.session import Call
 from discoagent.errors import InvalidRequest
 from discoagent.instance import USABLE_STATES, Body, Instance, Json, Member
 
-Row = Sequence[Any]
-"""An instance as the local API tells it: [service, id, node, overlay, owner, body]."""
-
 FOR_EVER_MS = 2**31  # longer than any agent takes to become ready
-
-
-def milliseconds(value: str | float, name: str) -> int:
-    """Return a duration ("10s", or seconds) in whole milliseconds; InvalidRequest names `name`."""
-    try:
-        seconds = durations.parse(value) if isinstance(value, str) else float(value)
-        return round(seconds * 1000)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise InvalidRequest(f"{name}: {error}", field=name) from None
 
 
 def words(value: str | Iterable[str] | None, name: str) -> list[str]:
@@ -127,12 +114,8 @@ def ping() -> Call[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
-    """One instance to register. At most one of `pid`, `ttl` and `static`; none: this process.
-
-    `ttl`: a duration ("10s") or seconds. `wrapper`: the pid that will tell how the process ended.
-    What is None is chosen by the agent. Raises InvalidRequest if the lifetimes contradict.
-    """
+class Spec(Lasting):
+    """One instance to register. What is None is chosen by the agent."""
 
     name: str
     port: int | None = None
@@ -140,36 +123,40 @@ class Spec:
     id: str | None = None
     tags: Sequence[str] = ()
     meta: Mapping[str, str] = field(default_factory=dict)
-    pid: int | None = None
-    ttl: str | float | None = None
-    static: bool = False
     replace: bool = False
-    wrapper: int | None = None
 
-    def __post_init__(self) -> None:
-        if (self.pid is not None) + (self.ttl is not None) + self.static > 1:
-            raise InvalidRequest(
-                "lifetime: only one of pid, ttl and static can be what ends an instance",
-                field="lifetime",
-            )
+    def making(self) -> Call[Row]:
+        """Return `register`."""
+        return register(self)
 
-    @property
-    def ttl_ms(self) -> int | None:
-        """The lease in milliseconds; None for other lifetimes."""
-        return None if self.ttl is None else milliseconds(self.ttl, "ttl")
+    def again(self, row: Row, *, lapsed: bool) -> Call[Row]:
+        """Return `register`, with what marks the registration if it did not lapse."""
+        body = Body.unpack(row[5])
+        spec = replace(
+            self, id=row[1], port=body.port, tags=body.tags, meta=body.meta, replace=False
+        )
+        return register(spec) if lapsed else register_again(spec, body)
 
-    @property
-    def own(self) -> bool:
-        """Does the instance end with this process?"""
-        return not self.static and self.ttl is None and self.pid in (None, os.getpid())
+    def renewal(self, row: Row) -> Call[Row]:
+        """Return `renew`."""
+        return renew(self.name_of(row))
 
-    def lifetime(self) -> list[Any]:
-        """Return the lifetime as `api.py` has it."""
-        if self.static:
-            return ["static"]
-        if self.ttl is not None:
-            return ["lease", self.ttl_ms]
-        return ["process", self.pid]
+    def ending(self, row: Row) -> Call[Row]:
+        """Return `deregister`."""
+        return deregister(self.name_of(row))
+
+    def key_of(self, row: Row) -> tuple[str, ...]:
+        """Return service and id."""
+        return (row[0], row[1])
+
+    def name_of(self, row: Row) -> str:
+        """Return `SERVICE/INSTANCE@NODE`."""
+        return f"{row[0]}/{row[1]}@{row[2]}"
+
+    def changed(self, call: Call[Row]) -> Self:
+        """Keep an address that the application has chosen."""
+        address = call.arguments.get("address")
+        return replace(self, address=address) if address else self
 
 
 def register(spec: Spec) -> Call[Row]:
@@ -186,7 +173,7 @@ def register(spec: Spec) -> Call[Row]:
     }
     if spec.wrapper is not None:
         arguments["wrapper"] = spec.wrapper
-    return Call("register", arguments, _row)
+    return Call("register", arguments, read_row)
 
 
 def register_again(spec: Spec, body: Body) -> Call[Row]:
@@ -197,7 +184,7 @@ def register_again(spec: Spec, body: Body) -> Call[Row]:
         "registered_ms": body.registered_ms,
         "updated_ms": body.updated_ms,
     }
-    return Call(call.operation, {**call.arguments, **again}, _row)
+    return Call(call.operation, {**call.arguments, **again}, read_row)
 
 
 def update(
@@ -227,17 +214,17 @@ def update(
             arguments[word] = given
     if set:
         arguments["set"] = _map(set, "set")
-    return Call("update", arguments, _row)
+    return Call("update", arguments, read_row)
 
 
 def renew(name: str) -> Call[Row]:
     """Give a lease its whole time anew."""
-    return Call("renew", {"id": name}, _row)
+    return Call("renew", {"id": name}, read_row)
 
 
 def deregister(name: str, *, cause: str | None = None) -> Call[Row]:
     """End an instance; the result is its row before."""
-    return Call("deregister", {"id": name, "cause": cause} if cause else {"id": name}, _row)
+    return Call("deregister", {"id": name, "cause": cause} if cause else {"id": name}, read_row)
 
 
 def seen(nodes: int | None, *, wait_ms: int) -> Call[Json]:
@@ -291,7 +278,8 @@ def _instance(row: Row) -> Instance:
     return Instance.from_row(row)
 
 
-def _row(_: list[Any], body: Any) -> Row:
+def read_row(_: list[Any], body: Any) -> Row:
+    """Read the answer to a change."""
     row: Row = body["row"]
     if len(row) < 6:
         raise ValueError("a short row")

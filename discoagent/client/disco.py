@@ -3,6 +3,8 @@
     with Disco() as disco:
         web = disco.register("web", port=8080, tags=["v2"])
         for instance in disco.list("db"): ...
+        alice = disco.track("room:1", "alice", {"device": "tv"})
+        disco.presence("room:1")
 
 Whatever asks the agent raises a `DiscoError` (see `errors.py`): AgentUnavailable at once if nobody
 listens, TimeoutExpired if somebody listens and does not answer.
@@ -12,17 +14,15 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from discoagent.client import calls
-from discoagent.client.asking import Asking
 from discoagent.client.calls import Greeting, Spec
 from discoagent.client.operating import Operating
-from discoagent.client.registering import Registering
+from discoagent.client.tracking import Tracking
 from discoagent.errors import DiscoError
 
 __all__ = ["Disco", "Greeting", "Spec"]
 
 
-class Disco(Asking, Registering, Operating):
+class Disco(Tracking, Operating):
     """The agent on this host, to ask and to register with. Safe over threads, not over fork.
 
     `socket`: the path of the agent's socket; None: DISCO_SOCKET, else the first default path where
@@ -52,7 +52,7 @@ class Disco(Asking, Registering, Operating):
         left = kept.close() if kept is not None else ()
         if left:
             with suppress(DiscoError), self._pool.connection() as connection:
-                endings = (calls.deregister(held.name) for held in left)
+                endings = (held.ending() for held in left)
                 for _ in connection.exchange(endings, self.timeout):
                     pass
         self._pool.close()

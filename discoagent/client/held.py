@@ -8,31 +8,30 @@ agent was away is deregistered when it is back.
 import heapq
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from enum import Enum
 from itertools import count
 from typing import Any
 
-from discoagent.client import calls
-from discoagent.client.calls import Row, Spec
+from discoagent.client.lasting import Lasting, Row
 from discoagent.client.session import Call
 from discoagent.errors import DiscoError, NoInstance
-from discoagent.instance import Body
 
-HeldKey = tuple[str, str]  # service, id
+HeldKey = tuple[str, ...]  # of an instance: service, id
 RENEWALS_PER_TTL = 3
 ERRANDS_MAX = 1_000
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Held:
-    """One registration of this process.
+    """One registration of this process: an instance or a meta.
 
     `said_to` is the incarnation that has it, `renewed` when it was last said or renewed (monotonic
     seconds), `due` when it will be renewed. `busy`: somebody speaks for it right now. `ended`: why
     the agent does not have it any more. `successor`: what this process registered in its place.
     """
 
-    spec: Spec
+    spec: Lasting
     row: Row
     said_to: int
     renewed: float
@@ -46,12 +45,12 @@ class Held:
     @property
     def key(self) -> HeldKey:
         """What names it on its node."""
-        return (self.row[0], self.row[1])
+        return self.spec.key_of(self.row)
 
     @property
     def name(self) -> str:
-        """`SERVICE/INSTANCE@NODE`."""
-        return f"{self.row[0]}/{self.row[1]}@{self.row[2]}"
+        """What users know it by: `SERVICE/INSTANCE@NODE`."""
+        return self.spec.name_of(self.row)
 
     @property
     def over(self) -> bool:
@@ -71,17 +70,20 @@ class Held:
         return held
 
     def again(self) -> Call[Row]:
-        """Return what says it again, as it stands now.
+        """Return what says it again, as it stands now."""
+        return self.spec.again(self.row, lapsed=self.lapsed)
 
-        A lease that lapsed has ended, so that it is a new registration; others are as ever.
-        """
-        body = Body.unpack(self.row[5])
-        spec = replace(
-            self.spec, id=self.row[1], port=body.port, tags=body.tags, meta=body.meta, replace=False
-        )
-        if self.lapsed:
-            return calls.register(spec)
-        return calls.register_again(spec, body)
+    def ending(self) -> Call[Row]:
+        """Return what ends it."""
+        return self.spec.ending(self.row)
+
+
+class Verb(Enum):
+    """What is done for a registration."""
+
+    SAY = "say it again"
+    RENEW = "renew its lease"
+    END = "end it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class Errand:
     """One thing to say for a held registration; `Holdings.done` must be told what became of it."""
 
     held: Held
+    verb: Verb
     call: Call[Row]
 
 
@@ -155,7 +158,7 @@ class Holdings:
             self._incarnation = incarnation
             self._queue = deque(self._held.values())
         found = [
-            Errand(held, calls.deregister(held.name))
+            Errand(held, Verb.END, held.ending())
             for held in self._closing.values()
             if not held.busy
         ]
@@ -176,7 +179,7 @@ class Holdings:
             elif held.busy:
                 self._queue.append(held)
             else:
-                found.append(Errand(held, held.again()))
+                found.append(Errand(held, Verb.SAY, held.again()))
         return found
 
     def _due(self, now: float) -> list[Errand]:
@@ -185,7 +188,7 @@ class Holdings:
             held = self._leases[0][2]
             self._plan(held, after=now)
             if not (held.busy or held.closing or held.over) and held.said_to == self._incarnation:
-                found.append(Errand(held, calls.renew(held.name)))
+                found.append(Errand(held, Verb.RENEW, held.spec.renewal(held.row)))
         return found
 
     def _plan(self, held: Held, after: float | None = None) -> None:
@@ -204,15 +207,15 @@ class Holdings:
         """
         held = errand.held
         held.busy = False
-        match errand.call.operation:
-            case "deregister":
+        match errand.verb:
+            case Verb.END:
                 self.remove(held)
-            case "renew" if isinstance(error, NoInstance):
+            case Verb.RENEW if isinstance(error, NoInstance):
                 self._missed(held, error, asked)
             case _ if error is None:
                 held.row, held.said_to, held.renewed, held.lapsed = row, incarnation, asked, False
                 self._plan(held)
-            case "renew":
+            case Verb.RENEW:
                 pass  # it is tried again at its time
             case _:
                 held.ended = error

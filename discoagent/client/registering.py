@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace as replaced
 from typing import TYPE_CHECKING
 
 from discoagent.client import calls
 from discoagent.client.base import Base
-from discoagent.client.calls import FOR_EVER_MS, Row, Spec, milliseconds, words
+from discoagent.client.calls import FOR_EVER_MS, Spec, words
 from discoagent.client.connection import Connection, Outcome
+from discoagent.client.lasting import Lasting, Row, milliseconds
 from discoagent.client.session import Call
 from discoagent.errors import (
     AgentUnavailable,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # loaded when used
     from discoagent.client.registration import Registration
 
 Registered = list["Registration | DiscoError"]
+RENEWING = frozenset({"renew", "retrack"})  # operations that give a lease its whole time
 
 
 class Registering(Base):
@@ -65,7 +66,17 @@ class Registering(Base):
         the field.
         """
         spec = Spec(
-            name, port, address, id, words(tags, "tags"), meta, pid, ttl, static, replace, wrapper
+            name,
+            port,
+            address,
+            id,
+            words(tags, "tags"),
+            meta,
+            replace,
+            pid=pid,
+            ttl=ttl,
+            static=static,
+            wrapper=wrapper,
         )
         if wait_seen is not None:
             _how_many(wait_seen)
@@ -153,10 +164,9 @@ class Registering(Base):
             asked = time.monotonic()
             outcome = self._told(connection, held) or connection.ask(call, self.timeout)
         held.row = outcome.result()
-        if call.operation == "renew":
+        held.spec = held.spec.changed(call)
+        if call.operation in RENEWING:
             held.renewed = asked
-        elif address := call.arguments.get("address"):
-            held.spec = replaced(held.spec, address=address)
 
     def end(self, held: "Held") -> None:
         """Deregister a registration; used by `Registration`."""
@@ -164,7 +174,7 @@ class Registering(Base):
             return
         with self._keeper.speaking_for(held, self.timeout):
             try:
-                self._pool.ask(calls.deregister(held.name))
+                self._pool.ask(held.ending())
             except NoInstance:
                 pass
             except (AgentUnavailable, TimeoutExpired):
@@ -184,12 +194,20 @@ class Registering(Base):
         return None
 
     def _register(self, specs: Iterable[Spec], *, hold: bool) -> Registered:
-        from discoagent.client.held import Held
-        from discoagent.client.keeper import succeed
         from discoagent.client.registration import Registration
 
+        return [
+            made if isinstance(made, DiscoError) else Registration(self, made)
+            for made in self._make(specs, hold=hold)
+        ]
+
+    def _make(self, specs: Iterable[Lasting], *, hold: bool) -> "list[Held | DiscoError]":
+        """Have all these made; return each, or its error, in their order."""
+        from discoagent.client.held import Held
+        from discoagent.client.keeper import succeed
+
         specs = list(specs)
-        results: Registered = []
+        results: list[Held | DiscoError] = []
         made: list[Held] = []
         with self._pool.connection() as connection:
             asked = time.monotonic()
@@ -200,14 +218,14 @@ class Registering(Base):
                     results.append(outcome.error)
                 else:
                     made.append(Held(spec, outcome.value, said_to, asked))
-                    results.append(Registration(self, made[-1]))
+                    results.append(made[-1])
             if hold and made:
                 self._keeper.hold(connection.path, made)
             else:
                 for held in made:
                     succeed(connection.path, held)
         if results and results[0] is connection.broken:
-            raise results[0]
+            raise connection.broken
         return results
 
     def _note(self, row: Row) -> None:
@@ -227,8 +245,8 @@ def _how_many(nodes: str | int) -> int | None:
     return nodes
 
 
-def _call(spec: Spec) -> Call[Row] | DiscoError:
+def _call(spec: Lasting) -> Call[Row] | DiscoError:
     try:
-        return calls.register(spec)
+        return spec.making()
     except DiscoError as error:
         return error

@@ -5,8 +5,8 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from discoagent.client import calls
-from discoagent.client.calls import Row
 from discoagent.client.held import Held
+from discoagent.client.lasting import Row
 from discoagent.client.session import Call
 from discoagent.errors import DiscoError
 from discoagent.instance import Instance, Json

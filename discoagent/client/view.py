@@ -13,7 +13,7 @@ from typing import Any
 
 import msgpack
 
-from discoagent.client.calls import Row
+from discoagent.client.lasting import Row
 from discoagent.client.session import nonsense
 from discoagent.instance import Event
 

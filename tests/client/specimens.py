@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from discoagent.client.calls import Row
+from discoagent.client.lasting import Row
 from discoagent.instance import Body, Lifetime, Owner, pack_owner
 
 T0 = 1_790_000_000_000

@@ -1,0 +1,96 @@
+"""How a client takes part in presence: what it tracks, and who is there."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, overload
+
+from discoagent.client.asking import Asking
+from discoagent.client.registering import Registering
+from discoagent.errors import DiscoError
+from discoagent.instance import NO_META, Json
+
+if TYPE_CHECKING:  # loaded when used
+    from discoagent.client.track import Track
+    from discoagent.presence import Tracked
+
+
+class Tracking(Asking, Registering):
+    """Presence, a room of its own: no list and no watch of services shows any of it."""
+
+    def track(
+        self,
+        topic: str,
+        key: str,
+        meta: Mapping[str, Any] = NO_META,
+        *,
+        pid: int | None = None,
+        ttl: str | float | None = None,
+        static: bool = False,
+        wrapper: int | None = None,
+        hold: bool = True,
+    ) -> "Track":
+        """Say of a key of a topic that it is here, as long as this process lives.
+
+        Each call adds a meta of its own: a key has as many as were tracked, from any process of any
+        node. `meta` is a JSON object without `ref`. `pid`, `ttl`, `static`, `wrapper` and `hold` as
+        with `register`, and so are the errors.
+        """
+        from discoagent.client.presence import MetaSpec
+        from discoagent.client.track import Track
+
+        spec = MetaSpec(topic, key, meta, pid=pid, ttl=ttl, static=static, wrapper=wrapper)
+        (made,) = self._make([spec], hold=hold)
+        if isinstance(made, DiscoError):
+            raise made
+        return Track(self, made)
+
+    def retrack(self, topic: str, ref: str, meta: Mapping[str, Any] | None = None) -> "Tracked":
+        """Change a meta of this node as a whole, named by its ref, and renew its lease.
+
+        Without a meta the lease alone is renewed. Returns the meta after, which has another ref if
+        it changed.
+        """
+        from discoagent.client import presence
+        from discoagent.presence import Tracked
+
+        row = self._pool.ask(presence.retrack(topic, ref, meta))
+        if self._kept is not None and (held := self._kept.find(presence.key_of(row))) is not None:
+            held.row = row
+        return Tracked.from_row(row)
+
+    def untrack(self, topic: str, ref: str, cause: str | None = None) -> "Tracked":
+        """End a meta of this node, named by its ref; return it as it was.
+
+        `cause`: `exit:CODE` or `exit:SIGNAL`, from the wrapper of its process alone.
+        """
+        from discoagent.client import presence
+        from discoagent.presence import Tracked
+
+        row = self._pool.ask(presence.untrack(topic, ref, cause=cause))
+        if self._kept is not None and (held := self._kept.find(presence.key_of(row))) is not None:
+            self._kept.drop(held)
+        return Tracked.from_row(row)
+
+    @overload
+    def presence(self) -> list[Json]: ...
+
+    @overload
+    def presence(self, topic: str) -> dict[str, list[Json]]: ...
+
+    def presence(self, topic: str | None = None) -> list[Json] | dict[str, list[Json]]:
+        """Return `{KEY: [meta with "ref"...]}` of a topic, keys and refs in order.
+
+        Without a topic: `{"topic", "keys", "metas"}` of each, with how many it has, sorted.
+        """
+        from discoagent.client import presence
+        from discoagent.presence import by_key
+
+        if topic is None:
+            return self._pool.ask(presence.topics(wait_ms=self._wait_ms()))
+        return by_key(self.tracked(topic))
+
+    def tracked(self, topic: str) -> "list[Tracked]":
+        """Return the metas of a topic with all that is known of each, by key and ref."""
+        from discoagent.client import presence
+        from discoagent.presence import in_order
+
+        return in_order(self._pool.ask(presence.presence(topic, wait_ms=self._wait_ms())))
