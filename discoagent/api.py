@@ -78,7 +78,8 @@ that still fits several is refused with code 2.
         -> {"row"}
     untrack     topic, id (or the whole ref), cause (nil; as with `deregister`)
         -> {"row"}: as it was before
-    watch       services ([]: all), wait_ms, caught_up (false), token (nil), seen (0), kept (false)
+    watch       services ([]: all; nil: none), topics (nil: none; []: all), wait_ms,
+                caught_up (false), token (nil), seen (0), kept (false)
         -> MORE: [event...] batches: the present as `added`, or what the token's holder missed, a
            `synced`, then events as they happen, `caught-up` if that was asked for; DONE {} after a
            `cancel`

@@ -287,7 +287,10 @@ class Door:
     # -- watches
 
     def _watch(self, caller: Caller, call: operations.Watch) -> None:
-        scope = Scope(names=frozenset(call.services))
+        services, topics = (
+            None if names is None else frozenset(names) for names in (call.services, call.topics)
+        )
+        scope = Scope(services, topics)
         watch = self._watches.open(caller.name, caller.number, scope, marked=call.caught_up)
 
         def begin() -> None:

@@ -130,7 +130,8 @@ class Deregister(NamedTuple):
 class Watch(NamedTuple):
     """Ask for the present, or for what was missed, then for every change."""
 
-    services: tuple[str, ...] = ()
+    services: tuple[str, ...] | None = ()
+    topics: tuple[str, ...] | None = None
     wait_ms: int = 0
     caught_up: bool = False
     token: Token | None = None
@@ -342,7 +343,8 @@ _OPERATIONS: Mapping[str, _Operation] = {
     "watch": _Operation(
         Watch,
         {
-            "services": rules.names,
+            "services": _or_none(rules.names),
+            "topics": _or_none(presence_rules.topics),
             "caught_up": rules.flag,
             "token": _or_none(_token),
             "seen": rules.number,

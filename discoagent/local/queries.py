@@ -26,22 +26,26 @@ HERE = frozenset({NodeState.ALIVE, NodeState.SUSPECT, NodeState.RESTARTING})
 
 
 Group = tuple[Kind, str | None]
-"""All instances of one service, or of all where no name is said."""
+"""All of one service or topic, or of every one where no name is said."""
 
 
 class Scope(NamedTuple):
-    """What a watch is of: some services, or all where none is named."""
+    """What a watch is of: some services and topics, or all where none is named. None: no such."""
 
-    kind: Kind = Kind.SERVICE
-    names: frozenset[str] = frozenset()
+    services: frozenset[str] | None = frozenset()
+    topics: frozenset[str] | None = None
 
     def groups(self) -> list[Group]:
         """Return the groups that are watched."""
-        return [(self.kind, name) for name in self.names] or [(self.kind, None)]
+        named = [(Kind.SERVICE, self.services), (Kind.PRESENCE, self.topics)]
+        return [
+            (kind, name) for kind, names in named if names is not None for name in names or (None,)
+        ]
 
     def concerns(self, entry: Entry) -> bool:
         """Is this entry of what is watched?"""
-        return entry.kind is self.kind and (not self.names or entry.name in self.names)
+        names = self.topics if entry.kind is Kind.PRESENCE else self.services
+        return entry.shown and names is not None and (not names or entry.name in names)
 
 
 def body_of(entry: Entry) -> bytes:
@@ -103,8 +107,14 @@ class Queries:
         return rows
 
     def shown(self, scope: Scope, node: str | None = None) -> list[Shown]:
-        """Return what a watch is told as the present, of one node or of all."""
-        return list(self._replica.lookup(scope.kind, scope.names, node))
+        """Return the present of a watch, of one node or of all."""
+        named = [(Kind.SERVICE, scope.services), (Kind.PRESENCE, scope.topics)]
+        return [
+            each
+            for kind, names in named
+            if names is not None
+            for each in self._replica.lookup(kind, names, node)
+        ]
 
     def resolve(self, target: Target) -> Shown:
         """Return the one instance that a user's ID fits, this node's own preferred.

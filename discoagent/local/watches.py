@@ -114,6 +114,8 @@ class Watches:
         """Keep a new watch; nothing is told before `begin` or `go_on`."""
         if len(self._watches) >= WATCHES_MAX:
             raise InvalidRequest(f"watch: this agent keeps at most {WATCHES_MAX} at a time")
+        if not scope.groups():
+            raise InvalidRequest("services: a watch is of services or topics", field="services")
         if (name, number) in self._watches:
             raise InvalidRequest(f"number: {number} is an open watch already", field="number")
         watch = Watch(name, number, scope, self._loop.time(), marked=marked)

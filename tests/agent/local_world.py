@@ -18,8 +18,8 @@ from discoagent.core.timing import Timing
 from discoagent.errors import DiscoError
 from discoagent.instance import Event as UserEvent
 from discoagent.instance import Instance
-from discoagent.local.history import History
 from discoagent.local import owners
+from discoagent.local.history import History
 from discoagent.local.operations import parse_call
 from discoagent.local.own import Own
 from discoagent.local.owners import Asker
@@ -119,14 +119,15 @@ class World:
                 await self.changed.wait()
         return self.events[number - 1]
 
-    def told(self, name: bytes = b"w") -> list[UserEvent]:
-        """Return all events that were sent to this connection's watches."""
+    def rows(self, name: bytes = b"w") -> list[Any]:
+        """Return all events that were sent to this connection's watches, as they came."""
         return [
-            UserEvent.from_row(row)
-            for to, (_, status, body) in self.sent
-            if to == name and status == 2
-            for row in body
+            row for to, (_, status, body) in self.sent if to == name and status == 2 for row in body
         ]
+
+    def told(self, name: bytes = b"w") -> list[UserEvent]:
+        """Return all events that were sent to this connection's watches of services."""
+        return list(map(UserEvent.from_row, self.rows(name)))
 
     def close(self) -> None:
         """Stop watching processes and leases."""

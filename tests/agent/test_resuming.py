@@ -1,10 +1,12 @@
 """From a token on, at any agent: exactly what was missed; a reset only where that is not known."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from discoagent.core.effects import DialOutcome
+from discoagent.core.entry import Kind
 from discoagent.local import history as history_module
 from discoagent.local import resuming as resuming_module
 from discoagent.local.queries import Scope
@@ -228,7 +230,7 @@ def test_a_token_in_the_midst_of_a_node_s_present(world: World) -> None:
 
 def test_a_scope(world: World) -> None:
     """Only what is watched is told; other services move the watcher on all the same."""
-    scope = Scope(names=frozenset({"db"}))
+    scope = Scope(frozenset({"db"}))
     watcher = world.watch("a", scope)
     watcher.at = None
     changed(world)
@@ -238,6 +240,20 @@ def test_a_scope(world: World) -> None:
         mine = Watcher(scope, token=watcher.token)
         world.go_on(mine, at)
         assert mine.told == [("added", "1")]
+
+
+def test_a_scope_of_topics(world: World) -> None:
+    """What is missed of a topic is told as of a service, and apart from one of its name."""
+    scope = Scope(None, frozenset({"db"}))
+    watcher = world.watch("a", scope)
+    watcher.at = None
+    world.put("b", entry("1", name="db"))
+    world.put("b", replace(entry("2", name="db"), kind=Kind.PRESENCE))
+
+    for at in NODES:
+        mine = Watcher(scope, token=watcher.token)
+        world.go_on(mine, at)
+        assert mine.told == [("added", "2")]
 
 
 def test_during_a_handover(world: World) -> None:

@@ -34,7 +34,7 @@ def shown(world: World) -> set[str]:
 
 def begin(world: World, name: bytes = b"w", number: int = 1, *services: str) -> None:
     """Open a watch and let it begin."""
-    world.watches.begin(world.watches.open(name, number, Scope(names=frozenset(services))))
+    world.watches.begin(world.watches.open(name, number, Scope(frozenset(services))))
 
 
 def kinds(world: World, name: bytes = b"w") -> list[str]:
@@ -279,5 +279,53 @@ def test_watches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         begin(world, b"w", 2)
         with pytest.raises(InvalidRequest, match="at most 2"):
             world.watches.open(b"w", 3, Scope())
+
+    in_world(story)
+
+
+def test_topics_are_watched_apart_from_services() -> None:
+    """One, or all, or with services; of a watch of services they are no part."""
+
+    async def story(world: World) -> None:
+        scopes = {
+            b"services": Scope(),
+            b"web": Scope(frozenset({"web"})),
+            b"topics": Scope(None, frozenset()),
+            b"room": Scope(None, frozenset({"room"})),
+            b"both": Scope(frozenset({"db"}), frozenset({"web"})),
+        }
+        world.ask("track", topic="web", key="alice", **SERVICE)
+        for name, scope in scopes.items():
+            world.watches.begin(world.watches.open(name, 1, scope))
+        await turn()
+        world.ask("register", service="web", id="i", **SERVICE)
+        world.ask("register", service="db", id="i", **SERVICE)
+        world.ask("track", topic="room", key="bob", **SERVICE)
+        await turn()
+
+        def heard(name: bytes) -> list[str]:
+            rows = [row[2] or ["-", "synced"] for row in world.rows(name)]
+            return [f"{row[0]}:{row[6]}" if len(row) > 6 else row[0] for row in rows]
+
+        assert heard(b"services") == ["-", "web", "db"]
+        assert heard(b"web") == ["-", "web"]
+        assert heard(b"topics") == ["web:presence", "-", "room:presence"]
+        assert heard(b"room") == ["-", "room:presence"]
+        assert heard(b"both") == ["web:presence", "-", "db"]
+        for name in scopes:
+            world.watches.drop(name)
+        assert not world.watches._by_group
+
+    in_world(story)
+
+
+def test_a_watch_is_of_something() -> None:
+    """Neither services nor topics: refused."""
+
+    async def story(world: World) -> None:
+        with pytest.raises(InvalidRequest, match="services or topics") as caught:
+            world.watches.open(b"w", 1, Scope(None))
+        assert caught.value.field == "services"
+        assert len(world.watches) == 0
 
     in_world(story)

@@ -13,11 +13,11 @@ import msgpack
 
 from discoagent import token
 from discoagent.core.effects import Effect, Emit
-from discoagent.core.entry import Cause, Entry, Kind, MemberRecord
+from discoagent.core.entry import Cause, Entry, MemberRecord
 from discoagent.core.replica import Replica, Shown
 from discoagent.local import telling
 from discoagent.local.history import History
-from discoagent.local.queries import Scope
+from discoagent.local.queries import Queries, Scope
 from discoagent.local.resuming import Resuming, Wish
 from tests.core.cluster import Cluster
 
@@ -150,7 +150,7 @@ class World(Cluster):
                 assert watcher.view == self.seen(watcher.at, watcher.scope)
 
     def _present(self, replica: Replica, scope: Scope, node: str | None) -> Iterable[Shown]:
-        return replica.lookup(Kind.SERVICE, scope.names, node)
+        return Queries(replica).shown(scope, node)
 
     def _tell(self, watcher: Watcher, rows: Iterable[bytes]) -> None:
         last = None
