@@ -59,11 +59,11 @@ class Watcher:
     def _change(self, kind: str, after: Any, before: Any) -> None:
         key = tuple((after or before)[:3])
         held = self.view.pop(key, None)
-        assert held == (before and before[4:]), f"{kind} {key} does not follow from {held}"
+        assert held == (before and before[4:6]), f"{kind} {key} does not follow from {held}"
         assert (held is None) == (kind == "added")
         if kind != "removed":
-            assert after[4:] != held
-            self.view[key] = after[4:]
+            assert after[4:6] != held
+            self.view[key] = after[4:6]
         self.told.append((kind, key[1]))
 
 
