@@ -350,7 +350,7 @@ class Event(NamedTuple):
     def from_row(cls, row: Sequence[Any]) -> "Event":
         """Read an event of the local API.
 
-        [kind, at_ms, row | nil, row | nil, cause | nil, actor, token, node]
+        [kind, at_ms, row | nil, row | nil, cause | nil, actor, token | number | nil, node | nil]
         """
         kind, at, instance, before, cause, actor, token, node = row[:8]
         return cls(
@@ -360,7 +360,7 @@ class Event(NamedTuple):
             Instance.from_row(before) if before else None,
             cause,
             unpack_actor(actor or b""),
-            token,
+            token if isinstance(token, str) else None,
             node,
         )
 

@@ -14,7 +14,7 @@ for many nodes. No nodes at all: the watcher is in the midst of a present, and k
 
 import zlib
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgpack
@@ -129,6 +129,17 @@ def read(text: object) -> Token:
         return _read_body(_inflated(body) if version == DEFLATED else body)
     except _NONSENSE:
         raise _no_token(text) from None
+
+
+def doubted(text: str, nodes: Collection[str]) -> str:
+    """Return the token of a watcher that has not seen all of what these nodes show."""
+    found = read(text) if nodes else UNREADABLE
+    if found.vector is None:
+        return text
+    vector = Vector(found.vector)
+    for node in nodes:
+        vector.move(node, (found.vector.get(node, (0, 0))[0], 0))
+    return write(found.cluster, None, vector)
 
 
 def _checked(raw: bytes) -> bytes:

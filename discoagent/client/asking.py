@@ -142,15 +142,18 @@ class Asking(Base):
     def watch(
         self,
         *services: str,
+        from_token: str | None = None,
         timeout: float | None = None,
         on_link: Callable[[bool], None] | None = None,
     ) -> "Watch":
         """Return events as they happen, of some services or all: the present, `synced`, changes.
 
-        `timeout`: after so many seconds in all, TimeoutExpired is raised. `on_link`: called in the
-        thread that iterates, with False when the agent went away and True when it is back; the
-        watch goes on by itself. Raises AgentUnavailable, TimeoutExpired if the agent cannot be
-        asked now.
+        `from_token`: the token of an event seen before; what was missed since then takes the place
+        of the present. Where that is not known of a node (None: of all), there is a `reset` of it
+        and its present. `timeout`: after so many seconds in all, TimeoutExpired is raised.
+        `on_link`: called in the thread that iterates, with False when the agent went away and True
+        when it is back; the watch goes on by itself. Raises AgentUnavailable, TimeoutExpired if the
+        agent cannot be asked now.
         """
         from discoagent.client.watch import Watch
 
@@ -159,6 +162,7 @@ class Asking(Base):
             self._pool.path,
             services,
             answer_timeout=self.timeout,
+            from_token=from_token,
             timeout=timeout,
             on_link=on_link,
         )

@@ -240,9 +240,25 @@ def converged(*, wait_ms: int) -> Call[Json]:
 # -- watches and the mesh --------------------------------------------------------------------------
 
 
-def watch(services: Iterable[str], *, wait_ms: int = FOR_EVER_MS) -> Call[None]:
-    """Ask for the present and all that follows; to be asked as a stream."""
-    arguments = {"services": list(services), "wait_ms": wait_ms, "caught_up": True}
+class Since(NamedTuple):
+    """From where a watch goes on: see `api.py`."""
+
+    token: str
+    seen: int
+    kept: bool = False
+
+
+def watch(
+    services: Iterable[str], since: Since | None = None, *, wait_ms: int = FOR_EVER_MS
+) -> Call[None]:
+    """Ask for the present, or what was missed, and all that follows; to be asked as a stream."""
+    arguments: dict[str, Any] = {
+        "services": list(services),
+        "wait_ms": wait_ms,
+        "caught_up": True,
+    }
+    if since is not None:
+        arguments.update(since._asdict())
     return Call("watch", arguments, lambda *_: None)
 
 

@@ -1,8 +1,13 @@
 """What one watch has shown, and what is to be shown next. Pure.
 
-The agent tells the present as `added` and then `synced`; it does so again when the watch is asked
-again (the agent was away) or when it told a `reset`. A watcher must not see that: a `View`
-remembers what was shown, lays the new present beside it, and lets only the true differences out.
+The agent tells the present as `added` and then `synced`. When the watch is asked again (the agent
+was away), it goes on from the last token. Where that does not tell what was missed, and whenever
+the watch was behind, there is a `reset` and a present anew, of a node or of all. A watcher must not
+see that: a `View` remembers what was shown, lays the new present beside it, and lets only the true
+differences out.
+
+A view that begins with a token does not know what was shown before it. Until the agent has told
+that as `kept`, and is `synced`, all goes out as it comes.
 
 What a present lacks is not gone for sure: an agent that was just restarted may not know it yet. So
 it is *missing*, and shown on, until the agent says that it has `caught-up`.
@@ -13,9 +18,11 @@ from typing import Any
 
 import msgpack
 
+from discoagent.client.calls import Since
 from discoagent.client.lasting import Row
 from discoagent.client.session import nonsense
 from discoagent.instance import Event
+from discoagent.token import doubted
 
 MISSING_SECONDS_MAX = 15.0  # an agent that never catches up does not keep dead services on show
 UPDATED_MS = 7  # where a packed body has it
@@ -27,7 +34,11 @@ RowKey = tuple[str, str, str]
 class View:
     """The instances that one watch shows. `now` is monotonic seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, token: str | None = None) -> None:
+        """`token`: where the watcher stood when it watched last."""
+        self._token, self._number = token, 0  # of the agent's last event; the number beyond it
+        self._whole = token is None  # is all known that the watcher sees?
+        self._settled = False  # is the agent's last present, or what was missed, complete?
         self._shown: dict[RowKey, Row] = {}
         self._synced = False
         self._present: dict[RowKey, EventRow] | None = None  # told anew, until `synced`
@@ -35,10 +46,19 @@ class View:
         self._missing: dict[RowKey, float] = {}  # when it goes; the longest missing first
         self._told_ms = 0
 
-    def begin(self) -> None:
-        """Begin a present: the watch was asked of the agent, perhaps of another life of it."""
-        if self._shown or self._synced:
+    def begin(self) -> Since | None:
+        """Ask of the agent, perhaps of another life of it: from where on; None: the present."""
+        settled, self._settled = self._settled, False
+        since = None
+        if not self._whole:
+            assert self._token is not None
+            self._shown.clear()
+            since = Since(self._token, self._number, kept=True)
+        elif settled and self._token is not None:
+            since = Since(self._token, self._number)
+        elif self._shown or self._synced:
             self._present, self._scope = {}, None
+        return since
 
     def receive(self, batch: Iterable[EventRow], now: float) -> list[Event]:
         """Take in one batch of the agent's events; return what is to be shown.
@@ -68,12 +88,16 @@ class View:
     def _take(self, row: EventRow, now: float, shown: list[Event]) -> None:
         kind = row[0]
         self._told_ms = row[1]
-        if kind == "synced":
+        self._stand(row[6])
+        if not self._whole:
+            self._pass_on(kind, row, shown)
+        elif kind == "synced":
             self._sync(row, now, shown)
         elif kind == "caught-up":
             if self._present is None:
                 shown += self._remove_missing(None)
         elif kind == "reset":
+            self._settled = False
             self._reset(row[7])
         else:
             key = _key(row[2] or row[3])
@@ -81,6 +105,29 @@ class View:
                 self._assemble(kind, key, row)
             else:
                 self._apply(kind, key, row, shown)
+
+    def _stand(self, where: str | int | None) -> None:
+        """Note where the agent says that this watch stands."""
+        if isinstance(where, str):
+            self._token, self._number = where, 0
+        elif where is not None:
+            self._number = where
+
+    def _pass_on(self, kind: str, row: EventRow, shown: list[Event]) -> None:
+        """Let an event out as it comes, and keep what it shows."""
+        if kind == "caught-up":
+            return
+        if kind == "reset":
+            node = row[7]
+            self._shown = {key: it for key, it in self._shown.items() if node not in (None, key[2])}
+        elif kind == "synced":
+            self._whole = self._settled = self._synced = True
+        elif kind == "removed":
+            self._shown.pop(_key(row[3]), None)
+        else:
+            self._shown[_key(row[2])] = row[2]
+        if kind != "kept":
+            shown.append(Event.from_row(row))
 
     def _reset(self, node: str | None) -> None:
         """Begin a present of one node, or of all; one within another widens it."""
@@ -103,6 +150,8 @@ class View:
     def _sync(self, row: EventRow, now: float, shown: list[Event]) -> None:
         """End a present: show how it differs from what was shown."""
         present, self._present = self._present, None
+        self._settled = True
+        differences = len(shown)
         if present is not None:
             for key in [key for key in self._shown if key not in present]:
                 if self._scope is None or key[2] in self._scope:
@@ -113,6 +162,8 @@ class View:
         if not self._synced:
             self._synced = True
             shown.append(Event.from_row(row))
+        elif len(shown) > differences:  # with the last one the watcher has seen all of it
+            shown[-1] = shown[-1]._replace(token=self._standing())
 
     def _apply(self, kind: str, key: RowKey, row: EventRow, shown: list[Event]) -> None:
         """Show one change, if it is one."""
@@ -120,16 +171,32 @@ class View:
         if kind == "removed":
             before = self._shown.pop(key, None)
             if before is not None:
-                shown.append(Event.from_row([kind, row[1], None, row[3] or before, *row[4:]]))
+                self._show(shown, [kind, row[1], None, row[3] or before, *row[4:]])
             return
         before = self._shown.get(key)
         self._shown[key] = row[2]
         if before is None:
-            shown.append(Event.from_row(["added", row[1], row[2], None, *row[4:]]))
+            self._show(shown, ["added", row[1], row[2], None, *row[4:]])
         elif not _alike(before, row[2]):
             # It ended and was registered anew unseen, or the steps between are not known.
             cause = "unknown" if kind == "added" and row[4] in (None, "registered") else row[4]
-            shown.append(Event.from_row(["updated", row[1], row[2], before, cause, *row[5:]]))
+            self._show(shown, ["updated", row[1], row[2], before, cause, *row[5:]])
+
+    def _show(self, shown: list[Event], row: EventRow) -> None:
+        event = Event.from_row(row)
+        if self._missing and event.token is not None:
+            event = event._replace(token=doubted(event.token, self._nodes_missing()))
+        shown.append(event)
+
+    def _standing(self) -> str | None:
+        """Return the token of a watcher who has seen all that was shown; None where none is."""
+        if self._token is None or self._number:
+            return None
+        return doubted(self._token, self._nodes_missing())
+
+    def _nodes_missing(self) -> set[str]:
+        """Return the nodes of which more is shown than the agent knows."""
+        return {node for _, _, node in self._missing}
 
     def _remove_missing(self, until: float | None) -> list[Event]:
         """Show that what is missing is gone: all of it, or what goes until then."""
@@ -139,7 +206,8 @@ class View:
     def _unknown_removal(self, key: RowKey) -> Event:
         del self._missing[key]
         before = self._shown.pop(key)
-        return Event.from_row(["removed", self._told_ms, None, before, "unknown", b"", None, None])
+        row = ["removed", self._told_ms, None, before, "unknown", b"", self._standing(), None]
+        return Event.from_row(row)
 
 
 def _key(row: Row) -> RowKey:

@@ -38,6 +38,7 @@ class Watch(Iterator[Event]):
         services: Sequence[str],
         *,
         answer_timeout: float,
+        from_token: str | None = None,
         timeout: float | None = None,
         on_link: Callable[[bool], None] | None = None,
     ) -> None:
@@ -49,7 +50,7 @@ class Watch(Iterator[Event]):
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._on_link = on_link
         self._pid = os.getpid()
-        self._view = View()
+        self._view = View(from_token)
         self._ready: deque[Event] = deque()
         self._reading = threading.Lock()
         self._bell = Bell()
@@ -184,8 +185,8 @@ class Watch(Iterator[Event]):
     def _take(self, connection: Connection, answer: Answer, now: float) -> None:
         if answer.number == self._hello:
             answer.result()
-            self._view.begin()
-            self._watch, frame = connection.session.ask(calls.watch(self._services), stream=True)
+            asked = calls.watch(self._services, self._view.begin())
+            self._watch, frame = connection.session.ask(asked, stream=True)
             connection.send(frame)
             self._consumed = self._tries = 0
             self._tell_link(up=True)
