@@ -22,8 +22,8 @@ TINY: dict[str, tuple[Callable[[], None], list[str]]] = {
         ["idle agent, memory", "idle agent, share of a core", "its owner", "a replica"],
     ),
     "lifetimes": (
-        partial(lifetimes.main, rounds=1, deaths=2, runs=1),
-        ["a registered process", "the child of `run`", "the wrapper of `run`"],
+        partial(lifetimes.main, rounds=1, deaths=1, resident=50),
+        ["a registered process", "the child of `run`", "the wrapper of `run`", "50 entries"],
     ),
     "reading": (
         partial(reading.main, rounds=1, samples=reading.Samples(1, 2, 1), entries=50),
