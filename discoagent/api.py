@@ -99,6 +99,9 @@ that still fits several is refused with code 2.
         -> {"level"}
     monitor     level ("info")
         -> MORE: [[at_ms, level, message]...], the agent's log from now on; DONE {} after a `cancel`
+    examine
+        -> {"diagnoses": [[subject, "ok", "warning" or "problem", text, advice]...]}, after some
+           seconds: the agent dials its peers and asks how they see it
     join        addresses: ["HOST:PORT"...], wait_ms (2000)
         -> {"results": [[address, ok, error or nil, code]...]}, code 0, 1 (not reached) or 4
     leave
@@ -118,11 +121,11 @@ another meta gives another, which is an event. Whatever the meta, `retrack` give
 time anew; without a meta it does only that, and only leases take it.
 
 *update* applies `tags` and `meta`, then `untag` and `unset`, then `tag` and `set`. *join*,
-*leave*, *monitor* and a change of the *log-level* are for root and the agent's own user.
+*leave*, *monitor* and changing the *log-level* are for root and the agent's own user.
 
-**Tokens.** A watch with `token` is told what leads from there to now; a `reset` with a node (nil: of
-all) where that is not known, and the node's present as `added`. Each event carries the token of a
-watcher who has seen it. In clusters of more than 64 nodes only `synced`, `reset` and one event a
+**Tokens.** A watch with `token` is told what leads from there to now; a `reset` with a node (nil:
+of all) where that is not known, and the node's present as `added`. Each event carries the token of
+a watcher who has seen it. In clusters of more than 64 nodes only `synced`, `reset` and one event a
 second do; the others carry the number up to which the agent's events were seen: whoever goes on
 from the last token says the last number as `seen`. With `kept` all else that is shown is told
 before `synced`, as `kept`, to whoever does not know what did not change.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from typing import Any
 
-from discoagent import __version__, logs, shapes
+from discoagent import __version__, shapes
 from discoagent.clock import Clock
 from discoagent.config import Config
 from discoagent.core.effects import Effect, Emit, Event
@@ -29,7 +29,7 @@ from discoagent.local.effect_log import EffectLog
 from discoagent.local.finding import Finding
 from discoagent.local.history import History
 from discoagent.local.keeping import Keeping
-from discoagent.local.monitors import Monitors
+from discoagent.local.operator import Operator
 from discoagent.local.own import Own
 from discoagent.local.queries import Queries
 from discoagent.local.restoring import restore
@@ -99,7 +99,7 @@ class Life:
             perform=self._perform,
             now=self.now,
             ready_line=f"ready node={config.node} socket={self._socket.path} bind={self.bound}",
-            caught_up=self._tell_watches,
+            caught_up=lambda: self._watches.caught_up(),  # noqa: PLW0108 - it comes later
         )
         self.about = self._describe()
         self._history = History(self._replica, clock.wall_ms)
@@ -112,7 +112,18 @@ class Life:
             resuming=Resuming(self._replica, self._history, self._queries.shown, clock.wall_ms),
             wall_ms=clock.wall_ms,
         )
-        self._monitors = Monitors(loop=self._loop, send=self._socket.send, listen=logs.listen)
+        self._operator = Operator(
+            loop=self._loop,
+            uid=self.uid,
+            replica=self._replica,
+            about=self.about,
+            store=store,
+            send_here=self._socket.send,
+            send_peers=self._transport.send,
+            dial=dial,
+            spawn=self._spawn,
+            clock=clock,
+        )
         self._own = self._new_own()
         self.keeping = Keeping(
             store=store,
@@ -130,6 +141,7 @@ class Life:
             log=self._effect_log,
             publish=self._publish,
             dial=lambda endpoint: self._spawn(self._dial(endpoint)),
+            refused=self._operator.examiner.refused,
             seen=self._seeing.answered,
             ended=self.ended,
         )
@@ -142,6 +154,7 @@ class Life:
             at_end=self._finding.look,
         )
         self._door = self._open_door()
+        self._door.add(self._operator.handlers(self._door))
 
     def _open_socket(self) -> LocalSocket:
         return LocalSocket(
@@ -157,10 +170,7 @@ class Life:
 
     def _drop_watches(self, name: bytes) -> None:
         self._watches.drop(name)
-        self._monitors.drop(name)
-
-    def _tell_watches(self) -> None:
-        self._watches.caught_up()
+        self._operator.monitors.drop(name)
 
     def _open_transport(self, bind: Endpoint) -> Transport:
         return Transport(
@@ -170,6 +180,7 @@ class Life:
             on_envelope=self._receive,
             on_link=self._on_link,
             on_nonsense=self._effect_log.nonsense,
+            wall_ms=self._clock.wall_ms,
             check=shapes.check,
         )
 
@@ -227,7 +238,7 @@ class Life:
             registrar=self._own.registrar,
             tracker=self._own.tracker,
             watches=self._watches,
-            monitors=self._monitors,
+            monitors=self._operator.monitors,
             seeing=self._seeing,
         )
 
@@ -282,7 +293,7 @@ class Life:
         self._own.close()
         self._seeing.close()
         self._watches.close()
-        self._monitors.close()
+        self._operator.monitors.close()
         self._transport.close()
         self._socket.close()
         self._loop.set_exception_handler(None)
@@ -301,13 +312,6 @@ class Life:
         self._runner.run(self._replica.depart(parting, cause, self.now()))
         _log.info("left the cluster" if parting is Parting.LEAVE else "stopped")
         self.ended.set_result(None)
-
-    def log_level(self, level: str | None) -> str:
-        """Set the log's level, if one is named, and return it."""
-        if level is not None:
-            logs.set_level(level)
-            _log.warning("the log's level is %s now", level)
-        return logs.level()
 
     def leave(self) -> None:
         """Depart for good, because an operator says so."""
@@ -330,6 +334,8 @@ class Life:
 
     def _receive(self, envelope: Envelope) -> None:
         self._received[type(envelope.message).__name__] += 1
+        if self._operator.examiner.takes(envelope):
+            return
         self._perform(self._replica.receive(envelope, self.now()))
 
     def _tick(self) -> None:

@@ -89,7 +89,7 @@ def _handler(form: str | None) -> logging.Handler:
     return handler
 
 
-def level() -> str:
+def current_level() -> str:
     """Return the level at which the log is written."""
     return logging.getLevelName(_written().level or logging.INFO).lower()
 
@@ -98,6 +98,14 @@ def set_level(level: str) -> None:
     """Write what is at least as grave as `level`: debug, info, warning or error."""
     _written().setLevel(level.upper())
     _listen()
+
+
+def changed(level: str | None) -> str:
+    """Set the level, if one is named, and say so; return the one that holds now."""
+    if level is not None:
+        set_level(level)
+        _LOGGER.warning("the log's level is %s now", level)
+    return current_level()
 
 
 def listen(level: str, take: Callable[[int, str, str], None]) -> Callable[[], None]:

@@ -39,18 +39,20 @@ class Runner:
         log: EffectLog,
         publish: Callable[[list[Event]], None],
         dial: Callable[[str], None],
+        refused: Callable[[Refused], None],
         seen: Callable[[SeenBy], None],
         ended: "asyncio.Future[int | None]",
     ) -> None:
         """`publish` tells of events, `dial` probes a port, `seen` takes in who has seen what.
 
-        `ended` is set at the life's end.
+        `refused` remembers a greeting that came to nothing; `ended` is set at the life's end.
         """
         self._transport = transport
         self._finding = finding
         self._log = log
         self._publish = publish
         self._dial = dial
+        self._refused = refused
         self._seen = seen
         self._ended = ended
         self.peers_moved = False  # whoever looks sets it back
@@ -90,6 +92,7 @@ class Runner:
                 self._finding.greeted(effect)
             case Refused():
                 self._finding.refused(effect)
+                self._refused(effect)
             case Namesake():
                 if not self._ended.done():
                     self._ended.set_exception(Conflict(effect.text, field="node"))

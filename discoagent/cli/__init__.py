@@ -53,6 +53,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "converged": "cluster:converged",
     },
     "Operate": {
+        "doctor": "doctor:doctor",
         "monitor": "operating:monitor",
         "log-level": "operating:log_level",
         "metrics": "operating:metrics",

@@ -17,6 +17,7 @@ COLOURS = {
     "alive": "green",
     "ready": "green",
     "ok": "green",
+    "problem": "red",
     "same": "green",
     "added": "green",
     "warning": "yellow",

@@ -343,3 +343,10 @@ def log_level(level: str | None) -> Call[str]:
 def monitor(level: str) -> Call[None]:
     """Ask for the agent's log from now on."""
     return Call("monitor", {"level": level}, lambda _bodies, _body: None)
+
+
+def examine() -> Call[list[list[str]]]:
+    """Ask what is wrong with the agent's set-up."""
+    return Call(
+        "examine", {}, lambda _, body: [list(map(str, row[:4])) for row in body["diagnoses"]]
+    )

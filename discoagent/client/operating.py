@@ -9,6 +9,8 @@ from discoagent.client.base import Base
 from discoagent.client.connection import Connection, dial
 from discoagent.errors import TimeoutExpired
 
+EXAMINATION_SECONDS = 30.0  # the agent dials many peers
+
 
 class LogLine(NamedTuple):
     """A line of the agent's log: milliseconds since the epoch, level, message."""
@@ -18,12 +20,26 @@ class LogLine(NamedTuple):
     message: str
 
 
+class Diagnosis(NamedTuple):
+    """What was found of one subject: `state` is ok, warning or problem; those two have advice."""
+
+    subject: str
+    state: str
+    text: str
+    advice: str = ""
+
+
 class Operating(Base):
     """All that is about the agent itself. Every method may raise what `disco.py` names."""
 
     def metrics(self) -> str:
         """Return the agent's figures as Prometheus text."""
         return metrics.text(self._pool.ask(calls.status(ready_ms=0)))
+
+    def examine(self) -> list[Diagnosis]:
+        """Let the agent find out what is wrong with its set-up; takes some seconds."""
+        rows = self._pool.ask(calls.examine(), EXAMINATION_SECONDS + self.timeout)
+        return [Diagnosis(*row) for row in rows]
 
     def log_level(self, level: str | None = None) -> str:
         """Return the level of the agent's log; first set it, if one is named.

@@ -50,9 +50,6 @@ class House(Protocol):
     def leave(self) -> None:
         """Depart; the agent ends after this turn."""
 
-    def log_level(self, level: str | None) -> str:
-        """Set the log's level, if one is named, and return it."""
-
 
 class Door:
     """Takes requests from the local socket and sends their answers."""
@@ -91,7 +88,7 @@ class Door:
         self._monitors = monitors
         self._seeing = seeing
         self._askers: dict[str, Asker] = {}
-        self._done: Mapping[type, Callable[[Caller, Any], None]] = {
+        self._done: dict[type, Callable[[Caller, Any], None]] = {
             operations.Hello: self._hello,
             operations.List: self._list,
             operations.Get: self._get,
@@ -114,11 +111,17 @@ class Door:
             operations.Converged: self._converged,
             operations.Cancel: self._cancel,
             operations.More: self._more,
-            operations.LogLevel: self._log_level,
-            operations.Monitor: self._monitor,
             operations.Join: self._join,
             operations.Leave: self._leave,
         }
+
+    def add(self, handlers: Mapping[type, Callable[[Caller, Any], None]]) -> None:
+        """Do more operations, by who knows how."""
+        self._done.update(handlers)
+
+    def answer(self, caller: Caller, body: Any) -> None:
+        """Give the last answer to a request."""
+        self._answer(caller, body)
 
     def take(self, name: bytes, peer: str, frame: "bytes | memoryview") -> None:
         """Read one request, do what it asks, answer it or say why not."""
@@ -308,17 +311,6 @@ class Door:
 
     def _more(self, caller: Caller, call: operations.More) -> None:
         self._watches.more(caller.name, call.watch, call.batches)
-
-    # -- the log
-
-    def _log_level(self, caller: Caller, call: operations.LogLevel) -> None:
-        if call.level is not None:
-            owners.check_operator(caller.asker, self._house.uid, "log-level")
-        self._answer(caller, {"level": self._house.log_level(call.level)})
-
-    def _monitor(self, caller: Caller, call: operations.Monitor) -> None:
-        owners.check_operator(caller.asker, self._house.uid, "monitor")
-        self._monitors.open(caller.name, caller.number, call.level)
 
     # -- what the peers have seen
 

@@ -177,6 +177,10 @@ class Monitor(NamedTuple):
     level: str = "info"
 
 
+class Examine(NamedTuple):
+    """Ask what is wrong with the agent's set-up."""
+
+
 class Join(NamedTuple):
     """Greet these nodes."""
 
@@ -213,6 +217,7 @@ Call = (
     | More
     | LogLevel
     | Monitor
+    | Examine
     | Join
     | Leave
 )
@@ -360,6 +365,7 @@ _OPERATIONS: Mapping[str, _Operation] = {
     ),
     "log-level": _Operation(LogLevel, {"level": _or_none(rules.log_level)}),
     "monitor": _Operation(Monitor, {"level": rules.log_level}),
+    "examine": _Operation(Examine, {}),
     "join": _Operation(Join, {"addresses": rules.addresses, **_WAIT}, frozenset({"addresses"})),
     "leave": _Operation(Leave, {}),
 }

@@ -9,13 +9,13 @@ Nothing here waits, nothing is sent twice: a full queue drops and counts, and th
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 import zmq
 
 from discoagent.core.entry import ReplicaId
-from discoagent.core.messages import Envelope, Heartbeat, Message
+from discoagent.core.messages import Envelope, Heartbeat, Message, ProbeReply
 from discoagent.endpoints import Endpoint, parse
 from discoagent.errors import DiscoError
 from discoagent.mesh.links import Link
@@ -30,7 +30,8 @@ from discoagent.mesh.sockets import (
     new_subscriber,
     routing_id,
 )
-from discoagent.wire import TOPIC_BYTES, WireError, decode, encode, topic
+from discoagent.wire import NO_EXTENSIONS, TOPIC_BYTES, WireError, decode, encode, topic
+from discoagent.wire.extensions import of_wall_clock
 
 __all__ = ["Transport", "routing_id"]
 
@@ -75,12 +76,14 @@ class Transport:
         on_link: Callable[[str, bool], None] = _ignore,
         on_nonsense: Callable[[str, str, WireError], None] = _ignore,
         check: Callable[[Envelope], None] = _ignore,
+        wall_ms: Callable[[], int] | None = None,
     ) -> None:
         """Bind; nothing is read before `start`. Raises ValueError (`bind`), or as `bind_pair`.
 
         `on_envelope` gets every message; `on_link` an endpoint and whether it is connected now;
         `on_nonsense` the socket, the peer and the reason of each frame that was refused. `check`
-        may refuse a message for what only users can tell, by raising WireError.
+        may refuse a message for what only users can tell, by raising WireError. `wall_ms` is told
+        to who asks, for the diagnosis of clocks.
         """
         self.on_envelope = on_envelope
         self.counters: Counter[tuple[str, str]] = Counter()
@@ -90,6 +93,7 @@ class Transport:
         self._on_link = on_link
         self._on_nonsense = on_nonsense
         self._check = check
+        self._wall_ms = wall_ms
         self._links: dict[str, Link] = {}
         self._readers: list[Drain | Monitor] = []
         wanted = parse(bind, field="bind", any_port=True)
@@ -204,11 +208,16 @@ class Transport:
 
     def _encode(self, socket: str, message: Message) -> bytes | zmq.Frame | None:
         try:
-            frame = encode(message, self._replica)
+            frame = encode(message, self._replica, self._extensions(message))
         except WireError:  # the peer would cut the connection for it
             self._count(socket, "oversize")
             return None
         return frame if len(frame) < SHARED_FRAME_BYTES_MIN else zmq.Frame(frame, copy=True)
+
+    def _extensions(self, message: Message) -> Mapping[int, bytes]:
+        if self._wall_ms is None or type(message) is not ProbeReply:
+            return NO_EXTENSIONS
+        return of_wall_clock(self._wall_ms())
 
     # In
 

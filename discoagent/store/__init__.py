@@ -110,12 +110,18 @@ class Store:
         self._fresh: PackedRows = {}  # changed, not secured yet
         self._batch = Batch()
         self._empty = True
+        self.trouble: str | None = None  # what keeps the file from being written
         self.recalled = Recalled()
         if self._files is not None:
             self.recalled = self._recall()
             self._ledger = self._files.open_ledger()
         self._writer = threading.Thread(target=self._run, name="store", daemon=True)
         self._writer.start()
+
+    @property
+    def directory(self) -> Path | None:
+        """The state directory; None: nothing is kept."""
+        return self._files.path.parent if self._files is not None else None
 
     @property
     def away(self) -> bool:
@@ -339,6 +345,7 @@ class Store:
             return
         with self._using:
             self._db = db
+        self.trouble = None
         _log.info("%s is written again", self._path)
         self._on_returned()
 
@@ -365,6 +372,7 @@ class Store:
         return Recalled(read.incarnation, entries, read.peers, good=not self._files.behind)
 
     def _say_away(self, error: Exception) -> None:
+        self.trouble = str(error)
         _log.warning(
             "%s cannot be written (%s): state is kept in memory alone, and tried again every %g s",
             self._path,

@@ -33,6 +33,7 @@ from discoagent.wire.messages import BY_NUMBER, BY_TYPE, Number
 
 __all__ = [
     "HEARTBEAT_BYTES",
+    "NO_EXTENSIONS",
     "TOPIC_BYTES",
     "WIRE_VERSION",
     "Number",

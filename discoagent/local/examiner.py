@@ -1,0 +1,167 @@
+"""Finds out how this agent is connected: it dials its peers, and asks them how they see us.
+
+The questions are the detector's own (`Probe`), numbered apart from its own, so that a peer of any
+version answers them.
+"""
+
+import asyncio
+import os
+import resource
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from discoagent import __version__
+from discoagent.clock import Clock
+from discoagent.core.effects import DialOutcome, Refused
+from discoagent.core.messages import Envelope, Message, Probe, ProbeReply
+from discoagent.core.replica import Replica
+from discoagent.core.telling import MemberView
+from discoagent.endpoints import Endpoint, parse
+from discoagent.local.about import About
+from discoagent.local.diagnosis import Diagnosis, Facts, PeerFacts, RefusalFacts, diagnose
+from discoagent.store import Store
+from discoagent.wire.extensions import wall_clock
+
+NUMBERS_FROM = 2**52  # the detector's begin at 1
+ANSWER_SECONDS = 1.5
+REFUSALS_KEPT = 32
+PEERS_MAX = 64  # examined at a time: the others are alike
+DIALS_AT_ONCE = 32
+
+Dial = Callable[[str], Awaitable[DialOutcome]]
+
+
+class _Answer(NamedTuple):
+    hears_us: float | None
+    skew: float | None
+
+
+class Examiner:
+    """One life's. `send` is the transport's; `dial` a plain connect."""
+
+    def __init__(
+        self,
+        *,
+        replica: Replica,
+        about: About,
+        send: Callable[[Iterable[str], Message], None],
+        dial: Dial,
+        clock: Clock,
+        store: Store,
+    ) -> None:
+        """`store` is what keeps what outlives a restart."""
+        self._replica = replica
+        self._about = about
+        self._send = send
+        self._dial = dial
+        self._now = clock.now
+        self._wall_ms = clock.wall_ms
+        self._store = store
+        self._number = NUMBERS_FROM
+        self._asked: dict[int, tuple[float, asyncio.Future[_Answer]]] = {}
+        self._refusals: deque[tuple[float, Refused]] = deque(maxlen=REFUSALS_KEPT)
+
+    def refused(self, effect: Refused) -> None:
+        """Remember that a greeting came to nothing."""
+        same = [it for it in self._refusals if it[1].text == effect.text]
+        for it in same:
+            self._refusals.remove(it)
+        self._refusals.append((self._now(), effect))
+
+    def takes(self, envelope: Envelope) -> bool:
+        """Take the answer to a question of ours; False if it is none."""
+        reply = envelope.message
+        if type(reply) is not ProbeReply or reply.number < NUMBERS_FROM:
+            return False
+        at, waiting = self._asked.pop(reply.number, (0.0, None))
+        if waiting is not None and not waiting.done():
+            own = self._replica.id
+            ages = [it.age_ms / 1000 for it in reply.members if it.replica == own]
+            wall = wall_clock(envelope.extensions)
+            middle = self._wall_ms() - (self._now() - at) * 500
+            skew = None if wall is None else (wall - middle) / 1000
+            waiting.set_result(_Answer(ages[0] if ages else None, skew))
+        return True
+
+    async def examine(self) -> list[Diagnosis]:
+        """Find out, and say what is wrong."""
+        status = self._about.status()
+        own = self._replica.id.node
+        members = self._replica.members(self._now())
+        views = [view for view in members if view.replica.node != own]
+        limit = asyncio.Semaphore(DIALS_AT_ONCE)
+        peers, advertised = await asyncio.gather(
+            asyncio.gather(*(self._peer(view, limit) for view in views[:PEERS_MAX])),
+            self._dialled(self._replica.endpoint, limit),
+        )
+        directory, trouble = self._store.directory, self._store.trouble
+        return diagnose(
+            Facts(
+                node=self._replica.id.node,
+                version=__version__,
+                bind=str(status["bind"]),
+                advertise=self._replica.endpoint,
+                advertised=advertised,
+                ready=bool(status["ready"]),
+                alone=bool(status["alone"]),
+                isolated=bool(status["isolated"]),
+                files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+                state_dir=str(directory) if directory else None,
+                state_trouble=trouble,
+                disk_free=_disk_free(directory) if directory and not trouble else None,
+                suspect_after=self._replica.timing.suspect_after,
+                peers=tuple(peers),
+                refusals=tuple(
+                    RefusalFacts(effect.kind.name.lower(), effect.text, self._now() - at)
+                    for at, effect in self._refusals
+                ),
+            )
+        )
+
+    async def _peer(self, view: MemberView, limit: asyncio.Semaphore) -> PeerFacts:
+        endpoint = parse(view.endpoint)
+        answer, router, publisher = await asyncio.gather(
+            self._ask(view.endpoint),
+            self._dialled(view.endpoint, limit),
+            self._dialled(str(Endpoint(endpoint.host, endpoint.port + 1)), limit),
+        )
+        return PeerFacts(
+            node=view.replica.node,
+            endpoint=view.endpoint,
+            state=view.state,
+            heard=view.heard,
+            router=router,
+            publisher=publisher,
+            answered=answer is not None,
+            hears_us=answer.hears_us if answer else None,
+            skew=answer.skew if answer else None,
+            version=view.record.version if view.record else "",
+        )
+
+    async def _ask(self, endpoint: str) -> _Answer | None:
+        self._number += 1
+        number = self._number
+        waiting: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
+        self._asked[number] = (self._now(), waiting)
+        self._send((endpoint,), Probe(number, (self._replica.id.node,)))
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await waiting
+        except TimeoutError:
+            return None
+        finally:
+            self._asked.pop(number, None)
+
+    async def _dialled(self, endpoint: str, limit: asyncio.Semaphore) -> DialOutcome:
+        async with limit:
+            return await self._dial(endpoint)
+
+
+def _disk_free(directory: Path) -> int | None:
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize

@@ -1,0 +1,78 @@
+"""What an operator asks of the agent itself: its log, and what is wrong with its set-up."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, Protocol
+
+from discoagent import logs
+from discoagent.clock import Clock
+from discoagent.core.messages import Message
+from discoagent.core.replica import Replica
+from discoagent.local import operations, owners
+from discoagent.local.about import About
+from discoagent.local.door import Caller
+from discoagent.local.examiner import Dial, Examiner
+from discoagent.local.monitors import Monitors
+from discoagent.store import Store
+
+
+class Desk(Protocol):
+    """How a request is answered."""
+
+    def answer(self, caller: Caller, body: Any) -> None:
+        """Give the last answer."""
+
+
+class Operator:
+    """Does what operators ask."""
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        uid: int,
+        replica: Replica,
+        about: About,
+        store: Store,
+        send_here: Callable[[bytes, bytes], bool],
+        send_peers: Callable[[Iterable[str], Message], None],
+        dial: Dial,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        clock: Clock,
+    ) -> None:
+        """`uid` is the agent's own; `send_here` answers on the local socket, `dial` connects."""
+        self._uid = uid
+        self._spawn = spawn
+        self.monitors = Monitors(loop=loop, send=send_here, listen=logs.listen)
+        self.examiner = Examiner(
+            replica=replica,
+            about=about,
+            store=store,
+            send=send_peers,
+            dial=dial,
+            clock=clock,
+        )
+
+    def handlers(self, desk: Desk) -> Mapping[type, Callable[[Caller, Any], None]]:
+        """Return what does each operation."""
+
+        def log_level(caller: Caller, call: operations.LogLevel) -> None:
+            if call.level is not None:
+                owners.check_operator(caller.asker, self._uid, "log-level")
+            desk.answer(caller, {"level": logs.changed(call.level)})
+
+        def monitor(caller: Caller, call: operations.Monitor) -> None:
+            owners.check_operator(caller.asker, self._uid, "monitor")
+            self.monitors.open(caller.name, caller.number, call.level)
+
+        async def examined(caller: Caller) -> None:
+            desk.answer(caller, {"diagnoses": await self.examiner.examine()})
+
+        def examine(caller: Caller, _: operations.Examine) -> None:
+            self._spawn(examined(caller))
+
+        return {
+            operations.LogLevel: log_level,
+            operations.Monitor: monitor,
+            operations.Examine: examine,
+        }

@@ -1,0 +1,11 @@
+"""An agent that may open few files: `python -m tests.agent.few_files FLAGS...`."""
+
+import resource
+
+from discoagent.daemon import main
+
+FILES = 64
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
+    main()
