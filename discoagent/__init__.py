@@ -12,6 +12,7 @@ The names below are imported when they are first used, so that the protocol (`di
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from discoagent.checks import Check
     from discoagent.client import Disco
     from discoagent.errors import (
         AgentUnavailable,
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AgentUnavailable",
+    "Check",
     "Conflict",
     "Disco",
     "DiscoError",
@@ -43,6 +45,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Check": "discoagent.checks",
     "Disco": "discoagent.client.disco",
     **dict.fromkeys(("Event", "Instance", "Lifetime", "Member", "Owner"), "discoagent.instance"),
 }

@@ -45,7 +45,8 @@ that still fits several is refused with code 2.
                 filter (nil: any; an expression of `filters.py`), wait_ms
         -> MORE: [row...], at most LIST_PAGE_ROWS each; DONE: {"partial"}
     get         id, wait_ms
-        -> {"row", "partial"}
+        -> {"row", "checks", "partial"}: of an instance of this node, in the order of its checks,
+           [{"output", "ago_ms" or nil, "took_ms", "penalty"}...], else []
     services    wait_ms
         -> {"services": [[name, {state: count}]...], "partial"}, sorted
     members     wait_ms
@@ -58,12 +59,15 @@ that still fits several is refused with code 2.
                 id (nil: SERVICE-PORT, or SERVICE-PID, or SERVICE), tags ([]), meta ({}),
                 lifetime (["process", nil]): ["process", pid or nil: the asker],
                     ["lease", ttl_ms] or ["static"],
-                replace (false), wrapper (nil), ref (nil), registered_ms (nil), updated_ms (nil)
+                replace (false), wrapper (nil), checks ([]),
+                ref (nil), registered_ms (nil), updated_ms (nil)
         -> {"row", "adopted"}
     update      id; port, address (absent: keep); tags, meta (absent: keep; else the whole of it);
-                tag ([]), untag ([]), set ({}), unset ([])
+                tag ([]), untag ([]), set ({}), unset ([]), checks (absent: keep)
         -> {"row"}
     renew       id
+        -> {"row"}
+    ttl         id, word: pass, warn or fail; note ("")
         -> {"row"}
     deregister  id, cause (nil; `exit:CODE` or `exit:SIGNAL`, by the wrapper alone)
         -> {"row"}: as it was before
@@ -119,6 +123,20 @@ how, before it gives the plain cause `exit`.
 again is named by the `id` of its row. A meta's ref is that of its last change: `retrack` with
 another meta gives another, which is an event. Whatever the meta, `retrack` gives a lease its whole
 time anew; without a meta it does only that, and only leases take it.
+
+*checks* is a list of at most 8 maps:
+
+    {"kind": "http", "target": "http:/PATH", "https:/PATH" or a URL, "match": a text, if any, ...}
+    {"kind": "tcp", "target": "HOST:PORT", or nil: the instance's own address and port, ...}
+    {"kind": "exec", "command": [word...], ...}
+        and of these three "interval_ms" (5000), "timeout_ms" (2000), "rise" (1), "fall" (2)
+    {"kind": "ttl", "interval_ms": until which the owner must have said `ttl` again}
+
+In an entry each has "state" and "flapping", too. A check is `pending` until its first pass; then
+`fall` failures in a row make it worse and `rise` better outcomes make it better, and one that keeps
+changing is held at its worst until it has calmed down. A check of the same thing keeps its state
+when a registration is said again. Commands run as the owner, and are refused where the agent cannot
+become that user.
 
 *update* applies `tags` and `meta`, then `untag` and `unset`, then `tag` and `set`. *join*,
 *leave*, *monitor* and changing the *log-level* are for root and the agent's own user.

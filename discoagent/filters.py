@@ -53,6 +53,8 @@ _FIELDS: Mapping[str, tuple[str, Read]] = {
     "registered_at": (TEXT, lambda it: it.registered_at),
     "updated_at": (TEXT, lambda it: it.updated_at),
     "ref": (TEXT, lambda it: it.ref),
+    "maint.reason": (TEXT, lambda it: it.maint["reason"] if it.maint else None),
+    "maint.until": (TEXT, lambda it: it.maint["until"] if it.maint else None),
 }
 FIELDS = (*_FIELDS, "meta.KEY")
 

@@ -42,6 +42,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "register": "registering:register",
         "update": "registering:update",
         "renew": "registering:renew",
+        "ttl": "health:ttl",
         "deregister": "registering:deregister",
     },
     "Cluster": {

@@ -1,7 +1,7 @@
 """The commands that change this node's instances: `register update renew deregister`."""
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,31 @@ from discoagent.cli.command import (
 )
 from discoagent.cli.output import Printer
 from discoagent.instance import Instance, Json
+
+if TYPE_CHECKING:  # loaded when used
+    from discoagent.checks import Check
+
+
+class HealthCheck(click.ParamType):  # type: ignore[type-arg]
+    """A check as users write it."""
+
+    name = "check"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> "Check":
+        """Read the text."""
+        from discoagent.checks.bounds import read_one
+        from discoagent.checks.words import parse
+
+        return read_one(parse(str(value)).packed(), "check")
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return what stands for the value in `--help`."""
+        return "CHECK"
+
+
+CHECK = HealthCheck()
 
 
 def instance_options(function: F) -> F:
@@ -44,6 +69,14 @@ def instance_options(function: F) -> F:
             ),
             click.option("--meta", type=PAIR, multiple=True, help="A pair; repeated: several."),
             click.option(
+                "--check",
+                "check",
+                type=CHECK,
+                multiple=True,
+                help="http:/health, tcp, exec:CMD or ttl:10s; then ,interval=5s,timeout=2s,rise=1,"
+                "fall=2; repeated: several.",
+            ),
+            click.option(
                 "--replace", is_flag=True, help="Take over from a living owner of the same user."
             ),
         )
@@ -56,6 +89,7 @@ def instance_options(function: F) -> F:
     "register",
     example="discoctl register web --port 8080 --tag v2 --meta zone=a --pid $$\n"
     "discoctl register backup --ttl 1h\n"
+    "discoctl register api --port 80 --static --check http:/health,interval=1s,fall=3\n"
     "discoctl register db --address db.internal --port 5432 --static\n"
     "discoctl register web --port 8080 --pid $$ --wait-seen all --timeout 5s",
 )
@@ -130,18 +164,28 @@ def _told_who_has_seen(printer: Printer, instance: Instance, seen: Json, wanted:
 @click.option("--untag", multiple=True, metavar="T", help="Remove a tag.")
 @click.option("--set", type=PAIR, multiple=True, help="Set a pair of the meta.")
 @click.option("--unset", multiple=True, metavar="K", help="Remove a key of the meta.")
+@click.option("--check", type=CHECK, multiple=True, help="Check this from now on, and no other.")
+@click.option("--no-check", is_flag=True, help="Check nothing any more.")
 def update(
     session: Session,
+    *,
     id: str,  # noqa: A002
     set: tuple[tuple[str, str], ...],  # noqa: A002
+    check: "tuple[Check, ...]",
+    no_check: bool,
     **changes: Any,
 ) -> int:
     """Change an instance of this node: what is named changes, the rest stays."""
     printer = session.printer(output.INSTANCE)
-    if not set and not any(changes.values()):
-        usage("nothing to change: give --port, --address, --tag, --untag, --set or --unset")
+    if check and no_check:
+        usage("--check and --no-check contradict each other", "check")
+    if not (set or check or no_check or any(changes.values())):
+        usage(
+            "nothing to change: give --port, --address, --tag, --untag, --set, --unset or --check"
+        )
+    checks = check if check or no_check else None
     with session.disco() as disco:
-        printer.changed([disco.update(id, set=merged(set), **changes)])
+        printer.changed([disco.update(id, set=merged(set), check=checks, **changes)])
         return 0
 
 

@@ -207,6 +207,17 @@ STANDINGS: View[Json] = View(
 )
 
 
+def check_line(it: Json) -> str:
+    """A check as its user wrote it, its state, and what its own node knows of it."""
+    from discoagent.checks.spec import of
+
+    line = f"{of(it)} every {span(it['interval_ms'])}: {it['state']}"
+    line += ", flapping" if it.get("flapping") else ""
+    if it.get("ago_ms") is not None:
+        line += f" ({span(it['ago_ms'])} ago, in {span(it['took_ms'])})"
+    return line + (f": {it['output']}" if it.get("output") else "")
+
+
 def instance_lines(it: Instance) -> Iterator[tuple[str, str]]:
     """One instance whole, as (label, text); the line without a label is its title."""
     yield "", it.name
@@ -217,7 +228,7 @@ def instance_lines(it: Instance) -> Iterator[tuple[str, str]]:
     yield "Tags", words(it.tags)
     yield "Meta", pairs(it.meta)
     for check in it.checks:
-        yield "Check", pairs(check)
+        yield "Check", plain(check_line(check))
     yield "Registered", it.registered_at
     yield "Updated", it.updated_at
     yield "Ref", it.ref

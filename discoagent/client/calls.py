@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
+from discoagent.checks.spec import Check, of
 from discoagent.client.lasting import Lasting, Row
 from discoagent.client.session import Call
 from discoagent.errors import InvalidRequest
@@ -26,6 +27,16 @@ def words(value: str | Iterable[str] | None, name: str) -> list[str]:
         return list(value)
     except TypeError:
         raise InvalidRequest(f"{name}: a list of words, not {value!r}", field=name) from None
+
+
+def checks(value: "Check | Iterable[Check] | None") -> tuple[Check, ...]:
+    """Return checks: a lone one is a list of one."""
+    if value is None:
+        return ()
+    found = (value,) if isinstance(value, Check) else tuple(value)
+    if not all(isinstance(each, Check) for each in found):
+        raise InvalidRequest("check: a Check, such as Check.tcp(), or several", field="check")
+    return found
 
 
 # -- queries ---------------------------------------------------------------------------------------
@@ -79,8 +90,8 @@ def list_instances(
 
 
 def get(name: str, *, wait_ms: int) -> Call[Instance]:
-    """Ask for one instance."""
-    return Call("get", {"id": name, "wait_ms": wait_ms}, lambda _, body: _instance(body["row"]))
+    """Ask for one instance; of this node's own, with what is known of its checks."""
+    return Call("get", {"id": name, "wait_ms": wait_ms}, _got)
 
 
 def services(*, wait_ms: int) -> Call[list[Json]]:
@@ -124,6 +135,7 @@ class Spec(Lasting):
     tags: Sequence[str] = ()
     meta: Mapping[str, str] = field(default_factory=dict)
     replace: bool = False
+    checks: Sequence[Check] = ()
 
     def making(self) -> Call[Row]:
         """Return `register`."""
@@ -133,7 +145,13 @@ class Spec(Lasting):
         """Return `register`, with what marks the registration if it did not lapse."""
         body = Body.unpack(row[5])
         spec = replace(
-            self, id=row[1], port=body.port, tags=body.tags, meta=body.meta, replace=False
+            self,
+            id=row[1],
+            port=body.port,
+            tags=body.tags,
+            meta=body.meta,
+            replace=False,
+            checks=tuple(map(of, body.checks)),
         )
         return register(spec) if lapsed else register_again(spec, body)
 
@@ -173,6 +191,8 @@ def register(spec: Spec) -> Call[Row]:
     }
     if spec.wrapper is not None:
         arguments["wrapper"] = spec.wrapper
+    if spec.checks:
+        arguments["checks"] = [check.packed() for check in spec.checks]
     return Call("register", arguments, read_row)
 
 
@@ -198,13 +218,13 @@ def update(
     meta: Mapping[str, str] | None = None,
     set: Mapping[str, str] | None = None,  # noqa: A002 - the contract's word
     unset: str | Iterable[str] = (),
+    check: Check | Iterable[Check] | None = None,
 ) -> Call[Row]:
     """Change what is named; the result is the row after."""
     arguments: dict[str, Any] = {"id": name}
-    if port is not None:
-        arguments["port"] = port
-    if address is not None:
-        arguments["address"] = address
+    arguments |= {
+        word: value for word, value in (("port", port), ("address", address)) if value is not None
+    }
     if tags is not None:
         arguments["tags"] = words(tags, "tags")
     if meta is not None:
@@ -214,6 +234,8 @@ def update(
             arguments[word] = given
     if set:
         arguments["set"] = _map(set, "set")
+    if check is not None:
+        arguments["checks"] = [each.packed() for each in checks(check)]
     return Call("update", arguments, read_row)
 
 
@@ -288,6 +310,15 @@ def leave() -> Call[None]:
 
 
 # -- reading ---------------------------------------------------------------------------------------
+
+
+def _got(_: list[Any], body: Any) -> Instance:
+    details = body.get("checks")
+    if not details:
+        return _instance(body["row"])
+    from discoagent.client.tending import with_details
+
+    return with_details(body["row"], details)
 
 
 def _instance(row: Row) -> Instance:

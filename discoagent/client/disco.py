@@ -16,13 +16,14 @@ from typing import Self
 
 from discoagent.client.calls import Greeting, Spec
 from discoagent.client.operating import Operating
+from discoagent.client.tending import Tending
 from discoagent.client.tracking import Tracking
 from discoagent.errors import DiscoError
 
 __all__ = ["Disco", "Greeting", "Spec"]
 
 
-class Disco(Tracking, Operating):
+class Disco(Tracking, Tending, Operating):
     """The agent on this host, to ask and to register with. Safe over threads, not over fork.
 
     `socket`: the path of the agent's socket; None: DISCO_SOCKET, else the first default path where

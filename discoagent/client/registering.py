@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from discoagent.checks import Check
 from discoagent.client import calls
 from discoagent.client.base import Base
 from discoagent.client.calls import FOR_EVER_MS, Spec, words
@@ -44,6 +45,7 @@ class Registering(Base):
         ttl: str | float | None = None,
         static: bool = False,
         replace: bool = False,
+        check: Check | Iterable[Check] | None = None,
         wrapper: int | None = None,
         hold: bool = True,
         wait_seen: str | int | None = None,
@@ -53,7 +55,8 @@ class Registering(Base):
 
         `pid`: as long as that process. `ttl`: a lease ("10s"), renewed in the background. `static`:
         until it is deregistered. `replace`: take the id from another owner of the same user.
-        `wrapper`: this process's own pid, if it will tell how `pid` ended.
+        `check`: what the agent checks of it; it is `pending` until all have passed. `wrapper`: this
+        process's own pid, if it will tell how `pid` ended.
 
         `hold`: say it again when the agent was restarted, renew its lease, and deregister it with
         `close` of this client (but for `static` and the `pid` of another). False: all that is left
@@ -73,6 +76,7 @@ class Registering(Base):
             words(tags, "tags"),
             meta,
             replace,
+            calls.checks(check),
             pid=pid,
             ttl=ttl,
             static=static,
@@ -117,11 +121,23 @@ class Registering(Base):
         untag: str | Iterable[str] = (),
         set: Mapping[str, str] | None = None,  # noqa: A002 - the contract's word
         unset: str | Iterable[str] = (),
+        check: Check | Iterable[Check] | None = None,
     ) -> Instance:
-        """Change what is named of an instance of this node; return it as it is then."""
-        row = self._pool.ask(
-            calls.update(id, port=port, address=address, tag=tag, untag=untag, set=set, unset=unset)
+        """Change what is named of an instance of this node; return it as it is then.
+
+        `check`: all that is checked from now on; none of it with [].
+        """
+        call = calls.update(
+            id,
+            port=port,
+            address=address,
+            tag=tag,
+            untag=untag,
+            set=set,
+            unset=unset,
+            check=check,
         )
+        row = self._pool.ask(call)
         self._note(row)
         return Instance.from_row(row)
 

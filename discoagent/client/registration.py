@@ -4,10 +4,12 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
+from discoagent.checks import Check
 from discoagent.client import calls
 from discoagent.client.held import Held
 from discoagent.client.lasting import Row
 from discoagent.client.session import Call
+from discoagent.client.tending import ttl
 from discoagent.errors import DiscoError
 from discoagent.instance import Instance, Json
 
@@ -75,11 +77,12 @@ class Registration:
         meta: Mapping[str, str] | None = None,
         set: Mapping[str, str] | None = None,  # noqa: A002 - the contract's word
         unset: str | Iterable[str] = (),
+        check: Check | Iterable[Check] | None = None,
     ) -> Instance:
         """Change what is named; the rest stays. Returns the instance after.
 
-        `tags` and `meta` are the whole of it; `tag`, `untag`, `set` and `unset` add and take away.
-        Raises InvalidRequest, which names the field: nothing was changed then.
+        `tags`, `meta` and `check` are the whole of it; `tag`, `untag`, `set` and `unset` add and
+        take away. Raises InvalidRequest, which names the field: nothing was changed then.
         """
         call = calls.update(
             self.name,
@@ -91,6 +94,7 @@ class Registration:
             meta=meta,
             set=set,
             unset=unset,
+            check=check,
         )
         self._speaker.change(self._held.newest(), call)
         return self.instance
@@ -98,6 +102,11 @@ class Registration:
     def renew(self) -> Instance:
         """Give a lease its whole time anew; a held one is renewed in the background anyway."""
         self._speaker.change(self._held.newest(), calls.renew(self.name))
+        return self.instance
+
+    def ttl(self, word: str, note: str = "") -> Instance:
+        """Say `pass`, `warn` or `fail` of its `ttl` check; `get` shows the note."""
+        self._speaker.change(self._held.newest(), ttl(self.name, word, note))
         return self.instance
 
     def close(self) -> None:

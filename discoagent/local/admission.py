@@ -5,7 +5,7 @@ from discoagent.core.entry import Entry
 from discoagent.errors import Conflict, InvalidRequest, Refused
 from discoagent.instance import unpack_owner
 from discoagent.local import owners
-from discoagent.local.checks.checking import HTTP_MISSING, http_available
+from discoagent.local.checks import web
 from discoagent.local.checks.commands import may_run_as
 from discoagent.local.operations import Register
 from discoagent.local.owners import Asker
@@ -33,8 +33,8 @@ class Admission:
                     kind="permission",
                     field="checks",
                 )
-            if check.kind == "http" and not http_available():
-                raise InvalidRequest(f"checks: {HTTP_MISSING}", kind="missing", field="checks")
+            if check.kind == "http" and not web.available():
+                raise InvalidRequest(f"checks: {web.MISSING}", kind="missing", field="checks")
 
     def check_replace(self, call: Register, before: Entry, kind: str, asker: Asker) -> None:
         """Raise Conflict or Refused unless the asker takes over, and may, what another owns.

@@ -175,11 +175,13 @@ def test_every_json_field_can_be_asked() -> None:
         return {
             name
             for key, each in value.items()
-            for name in (names(each, f"{key}.") if key in ("lifetime", "owner") else {prefix + key})
+            for name in (names(each, f"{key}.") if key in nested else {prefix + key})
         }
 
+    nested = ("lifetime", "owner", "maint")
     lease = Lifetime("lease", ttl_ms=1_000).to_json()
-    told = names(WEB.to_json()) | names(lease, "lifetime.")
+    maint: Json = {"reason": "disk", "until": None}
+    told = names({**WEB.to_json(), "maint": maint}) | names(lease, "lifetime.")
 
     assert set(FIELDS) == told | {"meta.KEY"}
 

@@ -166,7 +166,7 @@ def test_what_a_later_version_appends_is_passed_by() -> None:
     """To bodies, owners and actors; and what has no name yet is only bytes."""
     owner = OWNER[:8] + msgpack.packb([1000, None, None, None, "web.service", "later"])
     actor = msgpack.packb([1000, None, None, None, "later"])
-    later = service(msgpack.packb([*SERVICE, "later"]), owner)
+    later = service(msgpack.packb([*SERVICE, None, "later"]), owner)
 
     assert refusal(DeltaMessage((delta(later, Cause("later", actor, 1)),))) == ""
     assert refusal(DeltaMessage((delta(Entry(Kind.MEMBER, "", "", b"", RECORD)),))) == ""

@@ -121,6 +121,7 @@ def test_an_instance_has_every_field(at_a: Agent, ask: Ask) -> None:
         "state": "passing",
         "lifetime": {"kind": "static"},
         "checks": [],
+        "maint": None,
     }
     assert ask("list", "web", "--node", "a", "-o", "json").json[0]["id"] == "web-8080"
 

@@ -4,13 +4,13 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from discoagent.checks.bounds import split_host_port
 from discoagent.checks.spec import CRITICAL, Check, Json, of
 from discoagent.core.entry import Key
 from discoagent.instance import Body
+from discoagent.local.checks import web
 from discoagent.local.checks.commands import Running
 from discoagent.local.checks.health import Health, Outcome
 from discoagent.local.checks.schedule import Schedule, Slot
@@ -18,17 +18,8 @@ from discoagent.local.checks.tcp import Connecting
 from discoagent.local.checks.workers import Workers
 from discoagent.local.lifetimes import Leases
 
-if TYPE_CHECKING:  # loaded with the first http check
-    from discoagent.local.checks.web import Web
-
 LANES = {"network": 64, "exec": 8}  # how many at once
 STARTED_PER_TURN = 32
-HTTP_MISSING = "http checks need aiohttp: pip install 'discoagent[http]' where the agent runs"
-
-
-def http_available() -> bool:
-    """Is the library there that http checks need?"""
-    return find_spec("aiohttp") is not None
 
 
 class One:
@@ -90,7 +81,7 @@ class Checking:
         self._timer: asyncio.TimerHandle | None = None
         self._ready: list[Slot[One]] = []
         self._pumping = False
-        self._web: Web | None = None
+        self._web = web.Web(loop, self._workers)
 
     # -- which entries have checks
 
@@ -240,14 +231,10 @@ class Checking:
         return one.running.cancel
 
     def _get(self, one: One, check: Check, done: Callable[[Outcome], None]) -> Callable[[], object]:
-        if self._web is None:
-            if not http_available():  # it was when this was registered: nothing is known now
-                one.health.output = HTTP_MISSING
-                self._finished(one)
-                return _nothing
-            from discoagent.local.checks.web import Web
-
-            self._web = Web(self._loop, self._workers)
+        if not web.available():  # it was when this was registered: nothing is known now
+            one.health.output = web.MISSING
+            self._finished(one)
+            return _nothing
         return self._web.ask(check, _url(check, one.entry), done)
 
     def _take(self, one: One, outcome: Outcome) -> None:
