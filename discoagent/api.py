@@ -82,11 +82,13 @@ that still fits several is refused with code 2.
         -> {"row"}
     untrack     topic, id (or the whole ref), cause (nil; as with `deregister`)
         -> {"row"}: as it was before
-    watch       services ([]: all; nil: none), topics (nil: none; []: all), wait_ms,
-                caught_up (false), token (nil), seen (0), kept (false)
+    watch       services ([]: all; nil: none), topics (nil: none; []: all),
+                filter (nil: any; of instances), wait_ms, caught_up (false), token (nil), seen (0),
+                kept (false)
         -> MORE: [event...] batches: the present as `added`, or what the token's holder missed, a
            `synced`, then events as they happen, `caught-up` if that was asked for; DONE {} after a
-           `cancel`
+           `cancel`. With a filter a change that lets an instance fit is told as `added`, one that
+           ends that as `removed`
     seen        nodes (nil: all that are present), wait_ms
         -> MORE: [], now and then; DONE once so many have seen what this node has changed until
            now, or when the time is over, or at once if there are fewer:

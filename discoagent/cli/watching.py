@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from discoagent.cli import output
-from discoagent.cli.command import Session, completes, usage, verb
+from discoagent.cli.command import Session, completes, filter_option, usage, verb
 from discoagent.cli.output import talk
 from discoagent.cli.views import INSTANCES
 from discoagent.errors import TimeoutExpired
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @verb(
     "watch",
     example="discoctl watch\ndiscoctl watch web db -o jsonl | while read -r event; do ...; done\n"
-    "discoctl watch web --count 0",
+    "discoctl watch -f 'meta.zone == \"a\"' --count 0",
 )
 @click.argument("services", nargs=-1, metavar="[SERVICE]...", shell_complete=completes("services"))
 @click.option(
@@ -29,17 +29,23 @@ if TYPE_CHECKING:
     metavar="N",
     help="End after N events that follow the present; 0: print the present and end.",
 )
-def watch(session: Session, services: tuple[str, ...], count: int | None) -> int:
+@filter_option
+def watch(
+    session: Session,
+    services: tuple[str, ...],
+    count: int | None,
+    filter: str | None,  # noqa: A002
+) -> int:
     """Print what there is as added, then synced, then every change as it happens.
 
     Every visible instance, usable or not. Lines on a terminal, jsonl otherwise. A restart of the
-    agent is outlived.
+    agent is outlived. With -f what comes to fit is added, and what ceases to fit is removed.
     """
     printer = session.stream_printer()
     left = count
     with session.disco(waits=True) as disco:
         synced = False
-        for event in events(session, disco, services):
+        for event in events(session, disco, services, filter=filter):
             printer.event(event)
             if synced and left is not None:
                 left -= 1
@@ -115,7 +121,12 @@ class PatienceOverError(Exception):
 
 
 def events(
-    session: Session, disco: "Disco", services: tuple[str, ...], patience: float | None = None
+    session: Session,
+    disco: "Disco",
+    services: tuple[str, ...],
+    patience: float | None = None,
+    *,
+    filter: str | None = None,  # noqa: A002 - the contract's word
 ) -> Iterator[Event]:
     """Yield the present, `synced`, and every change; say so on stderr when the agent goes and
     comes.
@@ -130,7 +141,7 @@ def events(
 
     bound = min((it for it in (patience, session.timeout) if it is not None), default=None)
     try:
-        yield from disco.watch(*services, timeout=bound, on_link=link)
+        yield from disco.watch(*services, filter=filter, timeout=bound, on_link=link)
     except TimeoutExpired as error:
         over = time.monotonic() - started
         if bound is None or over < bound:

@@ -143,6 +143,7 @@ class Asking(Base):
         self,
         *services: str,
         from_token: str | None = None,
+        filter: str | None = None,  # noqa: A002 - the contract's word
         timeout: float | None = None,
         on_link: Callable[[bool], None] | None = None,
     ) -> "Watch":
@@ -150,10 +151,11 @@ class Asking(Base):
 
         `from_token`: the token of an event seen before; what was missed since then takes the place
         of the present. Where that is not known of a node (None: of all), there is a `reset` of it
-        and its present. `timeout`: after so many seconds in all, TimeoutExpired is raised.
-        `on_link`: called in the thread that iterates, with False when the agent went away and True
-        when it is back; the watch goes on by itself. Raises AgentUnavailable, TimeoutExpired if the
-        agent cannot be asked now.
+        and its present. `filter`: as of `list`; what comes to fit is `added`, what ceases to is
+        `removed`, with the cause of the change that made it so. `timeout`: after so many seconds in
+        all, TimeoutExpired is raised. `on_link`: called in the thread that iterates, with False
+        when the agent went away and True when it is back; the watch goes on by itself. Raises
+        AgentUnavailable, TimeoutExpired if the agent cannot be asked now.
         """
         from discoagent.client.watch import Watch
 
@@ -161,6 +163,7 @@ class Asking(Base):
         watch = Watch(
             self._pool.path,
             services,
+            filter,
             answer_timeout=self.timeout,
             from_token=from_token,
             timeout=timeout,

@@ -271,7 +271,11 @@ class Since(NamedTuple):
 
 
 def watch(
-    services: Iterable[str], since: Since | None = None, *, wait_ms: int = FOR_EVER_MS
+    services: Iterable[str],
+    since: Since | None = None,
+    *,
+    filter: str | None = None,  # noqa: A002 - the contract's word
+    wait_ms: int = FOR_EVER_MS,
 ) -> Call[None]:
     """Ask for the present, or what was missed, and all that follows; to be asked as a stream."""
     arguments: dict[str, Any] = {
@@ -281,6 +285,8 @@ def watch(
     }
     if since is not None:
         arguments.update(since._asdict())
+    if filter is not None:
+        arguments["filter"] = filter
     return Call("watch", arguments, lambda *_: None)
 
 

@@ -36,6 +36,7 @@ class Watch(Iterator[Event]):
         self,
         path: str | None,
         services: Sequence[str],
+        filter: str | None,  # noqa: A002 - the contract's word
         *,
         answer_timeout: float,
         from_token: str | None = None,
@@ -45,6 +46,7 @@ class Watch(Iterator[Event]):
         """Ask the agent; see `Disco.watch`."""
         self._path = path
         self._services = services
+        self._filter = None if filter is None else calls.checked_filter(filter)
         self._answer_timeout = answer_timeout
         self._timeout = timeout
         self._deadline = None if timeout is None else time.monotonic() + timeout
@@ -185,7 +187,7 @@ class Watch(Iterator[Event]):
     def _take(self, connection: Connection, answer: Answer, now: float) -> None:
         if answer.number == self._hello:
             answer.result()
-            asked = calls.watch(self._services, self._view.begin())
+            asked = calls.watch(self._services, self._view.begin(), filter=self._filter)
             self._watch, frame = connection.session.ask(asked, stream=True)
             connection.send(frame)
             self._consumed = self._tries = 0

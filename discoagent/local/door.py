@@ -11,7 +11,7 @@ from discoagent.local import operations, owners, presence_operations
 from discoagent.local.about import About
 from discoagent.local.monitors import Monitors
 from discoagent.local.owners import Asker
-from discoagent.local.queries import Queries, Row, Scope, row_of, sifted
+from discoagent.local.queries import SIFTED_PER_TURN, Queries, Row, Scope, row_of, sifted
 from discoagent.local.readiness import Readiness
 from discoagent.local.registrar import Registrar
 from discoagent.local.resuming import Wish
@@ -21,7 +21,6 @@ from discoagent.local.tracker import Tracker
 from discoagent.local.watches import Watches
 
 ASKERS_KEPT = 4_096
-SIFTED_PER_TURN = 500  # rows that a filter looks into before others have their turn
 
 _log = logging.getLogger("discoagent")
 
@@ -293,7 +292,7 @@ class Door:
         services, topics = (
             None if names is None else frozenset(names) for names in (call.services, call.topics)
         )
-        scope = Scope(services, topics)
+        scope = Scope(services, topics, call.filter)
         watch = self._watches.open(caller.name, caller.number, scope, marked=call.caught_up)
 
         def begin() -> None:

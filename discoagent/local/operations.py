@@ -137,6 +137,7 @@ class Watch(NamedTuple):
     token: Token | None = None
     seen: int = 0
     kept: bool = False
+    filter: Filter | None = None
 
 
 class Seen(NamedTuple):
@@ -354,6 +355,7 @@ _OPERATIONS: Mapping[str, _Operation] = {
             "token": _or_none(_token),
             "seen": rules.number,
             "kept": rules.flag,
+            "filter": _or_none(_filter),
             **_WAIT,
         },
     ),

@@ -1,10 +1,12 @@
 """What applications ask: instances, services, members. Reads the replica and changes nothing."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from discoagent.core.effects import NodeState
+from discoagent.core.effects import Event, EventKind, NodeState
 from discoagent.core.entry import Entry, Kind
 from discoagent.core.replica import Replica, Shown
 from discoagent.errors import DiscoError, InvalidRequest, NoInstance
@@ -22,6 +24,7 @@ from discoagent.rules import Target
 
 Row = tuple[Any, ...]
 """An instance or a meta, as the local API tells it."""
+SIFTED_PER_TURN = 500  # that a filter looks into before others have their turn
 HERE = frozenset({NodeState.ALIVE, NodeState.SUSPECT, NodeState.RESTARTING})
 
 
@@ -30,10 +33,14 @@ Group = tuple[Kind, str | None]
 
 
 class Scope(NamedTuple):
-    """What a watch is of: some services and topics, or all where none is named. None: no such."""
+    """What a watch is of: some services and topics, or all where none is named. None: no such.
+
+    Of instances what is `wanted`.
+    """
 
     services: frozenset[str] | None = frozenset()
     topics: frozenset[str] | None = None
+    wanted: Filter | None = None
 
     def groups(self) -> list[Group]:
         """Return the groups that are watched."""
@@ -46,6 +53,31 @@ class Scope(NamedTuple):
         """Is this entry of what is watched?"""
         names = self.topics if entry.kind is Kind.PRESENCE else self.services
         return entry.shown and names is not None and (not names or entry.name in names)
+
+    def shows(self, node: str, entry: Entry) -> bool:
+        """Is this entry, which is of the scope, wanted as well? As its own agent has it."""
+        if self.wanted is None or entry.kind is not Kind.SERVICE:
+            return True
+        return _fits(_instance(node, entry), self.wanted)
+
+    def view(self, event: Event) -> Event | None:
+        """Return what of a change is told: what comes to be wanted is added, what ceases removed.
+
+        None: nothing.
+        """
+        entry, before = event.entry, event.before
+        of = entry or before
+        if of is None or not self.concerns(of):
+            return None
+        if self.wanted is None:
+            return event
+        now = entry if entry is not None and self.shows(event.node, entry) else None
+        then = before if before is not None and self.shows(event.node, before) else None
+        if now is None and then is None:
+            return None
+        if now is None:
+            return replace(event, kind=EventKind.REMOVED, entry=None)
+        return event if then else replace(event, kind=EventKind.ADDED, before=None)
 
 
 def body_of(entry: Entry) -> bytes:
@@ -73,17 +105,31 @@ def state_of(shown: Shown) -> str:
     return shown.overlay.value if shown.overlay and state in OVERLAID_STATES else state
 
 
-def fits(row: Row, wanted: Filter) -> bool:
-    """Does a filter want this instance? What no agent of this version packs, nobody can want."""
+def _fits(instance: Instance, wanted: Filter) -> bool:
+    """Does a filter want it? What no agent of this version packs, nobody can want."""
     try:
-        return wanted.fits(Instance.from_row(row))
+        return wanted.fits(instance)
     except DiscoError:
         return False
 
 
+@lru_cache(maxsize=64)
+def _instance(node: str, entry: Entry) -> Instance:
+    """Return an instance that many watches look into, unpacked once."""
+    return Instance.from_row(row_of(node, entry))
+
+
 def sifted(rows: list[Row], wanted: Filter) -> list[Row]:
     """Return the rows that a filter wants."""
-    return [row for row in rows if fits(row, wanted)]
+    return [row for row in rows if _fits(Instance.from_row(row), wanted)]
+
+
+def _sifted(found: list[Shown], scope: Scope) -> Iterator[Shown | None]:
+    for number, each in enumerate(found, 1):
+        if scope.shows(each.node, each.entry):
+            yield each
+        if number % SIFTED_PER_TURN == 0:
+            yield None
 
 
 class Queries:
@@ -106,15 +152,19 @@ class Queries:
             rows = [row for row in rows if packed_tags(row[5]).issuperset(call.tags)]
         return rows
 
-    def shown(self, scope: Scope, node: str | None = None) -> list[Shown]:
-        """Return the present of a watch, of one node or of all."""
+    def shown(self, scope: Scope, node: str | None = None) -> Iterable[Shown | None]:
+        """Return what a watch is told as the present of now, of one node or of all.
+
+        It is sifted as it is read; None stands where others should have their turn.
+        """
         named = [(Kind.SERVICE, scope.services), (Kind.PRESENCE, scope.topics)]
-        return [
+        found = [
             each
             for kind, names in named
             if names is not None
             for each in self._replica.lookup(kind, names, node)
         ]
+        return found if scope.wanted is None else _sifted(found, scope)
 
     def resolve(self, target: Target) -> Shown:
         """Return the one instance that a user's ID fits, this node's own preferred.

@@ -20,6 +20,7 @@ from discoagent.token import Giver, Token, Vector, write
 
 REACH_SECONDS = 1.0  # that clocks are given to reach those of a token of another agent
 LOOK_AGAIN = 0.02
+PASSED_PER_TURN = 200  # changes that a filter passes by before others have their turn
 
 
 class Wish(NamedTuple):
@@ -42,7 +43,7 @@ class Resuming:
         self,
         replica: Replica,
         history: History,
-        shown: Callable[[Scope, str | None], Iterable[Shown]],
+        shown: Callable[[Scope, str | None], Iterable[Shown | None]],
         wall_ms: Callable[[], int],
     ) -> None:
         """`shown` is the present of a scope, of one node or of all."""
@@ -65,7 +66,7 @@ class Resuming:
     def _all_anew(self, wish: Wish) -> Iterator[bytes]:
         self._history.look()
         return telling.present(
-            list(self._shown(wish.scope, None)),
+            self._shown(wish.scope, None),
             at=self._wall_ms(),
             token=self._history.token(),
             lost=self._history.lost,
@@ -91,8 +92,13 @@ class Resuming:
             for node, position in (each.also or {}).items():
                 vector.move(node, position)
             vector.move(each.event.node, each.position)
-            if each.number > wish.seen and _concerns(wish.scope, each.event):
-                yield telling.event(each, self._token(vector, self._history.giver(each.number)))
+            if each.number <= wish.seen:
+                continue
+            if (event := wish.scope.view(each.event)) is not None:
+                token = self._token(vector, self._history.giver(each.number))
+                yield telling.event(each._replace(event=event), token)
+            elif each.number % PASSED_PER_TURN == 0:
+                yield telling.BREATH
 
     # -- node by node
 
@@ -120,7 +126,7 @@ class Resuming:
                 parts.append(self._steps(wish, node, after, steps, vector))
                 continue
             anew.add(node)
-            shown = list(self._shown(wish.scope, node))
+            shown = self._shown(wish.scope, node)
             parts.append(self._anew(node, after, shown, vector, reset=before is not None))
         return chain(*parts, self._kept(wish, anew), self._synced())
 
@@ -128,19 +134,21 @@ class Resuming:
         self, wish: Wish, node: str, now: Position, steps: list[Event], vector: Vector
     ) -> Iterator[bytes]:
         at = self._wall_ms()
-        for event in steps:
-            position = now[0], event.clock
+        for number, step in enumerate(steps, 1):
+            position = now[0], step.clock
             vector.move(node, position)
-            if _concerns(wish.scope, event):
+            if (event := wish.scope.view(step)) is not None:
                 logged = LoggedEvent(0, event.cause.at or at, event, position)
                 yield telling.event(logged, self._token(vector))
+            elif number % PASSED_PER_TURN == 0:
+                yield telling.BREATH
         vector.move(node, now)
 
     def _anew(
         self,
         node: str,
         now: Position | None,
-        shown: list[Shown],
+        shown: Iterable[Shown | None],
         vector: Vector,
         *,
         reset: bool,
@@ -149,8 +157,7 @@ class Resuming:
         vector.move(node, now and (now[0], 0))
         if reset:
             yield telling.mark("reset", at, self._token(vector), node)
-        for each in shown:
-            yield telling.entry("added", at, each, self._token(vector))
+        yield from telling.entries("added", at, shown, self._token(vector))
         vector.move(node, now)
 
     # -- the end
@@ -160,8 +167,9 @@ class Resuming:
         if not wish.kept:
             return iter(())
         at = self._wall_ms()
-        shown = [each for each in self._shown(wish.scope, None) if each.node not in told]
-        return (telling.entry("kept", at, each, None) for each in shown)
+        shown = self._shown(wish.scope, None)
+        kept = (each for each in shown if each is None or each.node not in told)
+        return telling.entries("kept", at, kept, None)
 
     def _synced(self) -> Iterator[bytes]:
         self._history.look()
@@ -169,11 +177,6 @@ class Resuming:
 
     def _token(self, vector: Vector, giver: Giver | None = None) -> str | None:
         return None if vector.large else write(self._history.cluster, giver, vector)
-
-
-def _concerns(scope: Scope, event: Event) -> bool:
-    entry = event.entry or event.before
-    return entry is not None and scope.concerns(entry)
 
 
 def _reached(now: Position | None, seen: Position) -> bool:

@@ -7,8 +7,9 @@ from discoagent.core.replica import Shown
 from discoagent.local.queries import Scope, row_of
 from discoagent.store.events import LoggedEvent
 
-Present = Callable[[Scope], Iterable[Shown]]
-"""What of a scope is shown now."""
+Present = Callable[[Scope], Iterable[Shown | None]]
+"""What of a scope is shown now; None stands where others should have their turn."""
+BREATH = b""  # in place of an event: others should have their turn
 
 
 def event(logged: LoggedEvent, token: str | int | None) -> bytes:
@@ -33,17 +34,23 @@ def mark(kind: str, at: int, token: str | None, node: str | None = None) -> byte
     return api.packed((kind, at, None, None, None, b"", token, node))
 
 
-def entry(kind: str, at: int, shown: Shown, token: str | None) -> bytes:
-    """Pack one entry of a present."""
-    return api.packed((kind, at, row_of(shown.node, shown.entry), None, None, b"", token, None))
+def entries(
+    kind: str, at: int, shown: Iterable[Shown | None], token: str | None
+) -> Iterator[bytes]:
+    """Pack the entries of a present."""
+    for each in shown:
+        if each is None:
+            yield BREATH
+        else:
+            row = row_of(each.node, each.entry)
+            yield api.packed((kind, at, row, None, None, b"", token, None))
 
 
 def present(
-    shown: Iterable[Shown], *, at: int, token: str, lost: str, reset: bool
+    shown: Iterable[Shown | None], *, at: int, token: str, lost: str, reset: bool
 ) -> Iterator[bytes]:
     """Yield a whole present; `token` is given with its end, until then the watcher is `lost`."""
     if reset:
         yield mark("reset", at, lost)
-    for each in shown:
-        yield entry("added", at, each, lost)
+    yield from entries("added", at, shown, lost)
     yield mark("synced", at, token)

@@ -38,6 +38,7 @@ class Watch:
     __slots__ = (
         "begun",
         "behind",
+        "breath",
         "credit",
         "marked",
         "name",
@@ -58,6 +59,7 @@ class Watch:
         self.marked = marked
         self.credit = api.WATCH_CREDIT
         self.begun = False
+        self.breath = False  # others should have their turn
         self.behind = True
         self.reset = False
         self.present: Iterator[bytes] | None = None
@@ -172,11 +174,13 @@ class Watches:
             for watch in self._by_group.get(group, ()):
                 if watch.behind:
                     continue
-                if self._history.large:
-                    watch.take(self._told_in_a_crowd(watch, logged))
-                else:
+                if watch.scope.wanted is None and not self._history.large:
                     packed = packed or telling.event(logged, self._history.token())
                     watch.take(packed)
+                elif (event := watch.scope.view(logged.event)) is not None:
+                    watch.take(self._packed_for(watch, logged._replace(event=event)))
+                else:
+                    continue
                 self._schedule(watch)
 
     def caught_up(self) -> None:
@@ -210,7 +214,12 @@ class Watches:
             watch.told = self._loop.time()
             if not self._send(watch.name, api.batch(watch.number, batch)):
                 self.drop(watch.name)
+                return
+            if watch.breath:
                 break
+        if watch.breath:
+            watch.breath = False
+            self._loop.call_soon(self.begin, watch)
 
     def _forget(self, watch: Watch) -> None:
         del self._watches[watch.name, watch.number]
@@ -242,6 +251,9 @@ class Watches:
                     break
                 event = watch.pending.popleft()
                 watch.pending_bytes -= len(event)
+            if event == telling.BREATH:
+                watch.breath = True
+                break
             batch.append(event)
             size += len(event)
         return batch
@@ -249,9 +261,8 @@ class Watches:
     def _present(self, watch: Watch) -> Iterator[bytes]:
         """Return the present of now as events; it is packed as it is sent."""
         self._history.look()
-        shown = list(self._shown(watch.scope))
         present = telling.present(
-            shown,
+            self._shown(watch.scope),
             at=self._wall_ms(),
             token=self._history.token(),
             lost=self._history.lost,
@@ -265,8 +276,10 @@ class Watches:
             return []
         return [telling.mark("caught-up", self._wall_ms(), None)]
 
-    def _told_in_a_crowd(self, watch: Watch, logged: LoggedEvent) -> bytes:
-        """Pack an event with its number alone, now and then with a token."""
+    def _packed_for(self, watch: Watch, logged: LoggedEvent) -> bytes:
+        """Pack an event for one watch; in a crowd with its number alone, now and then a token."""
+        if not self._history.large:
+            return telling.event(logged, self._history.token())
         now = self._loop.time()
         token: Any = logged.number or None
         if now - watch.token_at >= TOKEN_EVERY:

@@ -119,9 +119,9 @@ class Raw:
                 return found
             found += [Instance.from_row(row) for row in body]
 
-    def watch(self, *services: str, wait_ms: int = 10_000) -> "Events":
+    def watch(self, *services: str, wait_ms: int = 10_000, **arguments: Any) -> "Events":
         """Begin a watch."""
-        return Events(self, self.send("watch", services=services, wait_ms=wait_ms))
+        return Events(self, self.send("watch", services=services, wait_ms=wait_ms, **arguments))
 
 
 class Events:

@@ -92,6 +92,7 @@ DB = Instance(
         ('updated_at > "2026-01-15"', False, True),
         ("updated_at > registered_at", True, False),
         ('ref == "b.1790000000000000.1"', False, True),
+        ("maint.reason == null", True, True),
         ('node == "a" or node == "b" and port != null', True, False),
         ('(node == "a" or node == "b") and port == null', False, True),
         ('not (node == "a" or port != null)', False, True),

@@ -106,6 +106,7 @@ class World(Cluster):
         return {
             (it.entry.name, it.entry.id, it.node): [it.entry.owner, it.entry.body]
             for it in self._present(self.running[node], scope, None)
+            if it is not None
         }
 
     def watch(self, node: str, scope: Scope = EVERYTHING) -> Watcher:
@@ -149,7 +150,7 @@ class World(Cluster):
             if watcher.at is not None:
                 assert watcher.view == self.seen(watcher.at, watcher.scope)
 
-    def _present(self, replica: Replica, scope: Scope, node: str | None) -> Iterable[Shown]:
+    def _present(self, replica: Replica, scope: Scope, node: str | None) -> Iterable[Shown | None]:
         return Queries(replica).shown(scope, node)
 
     def _tell(self, watcher: Watcher, rows: Iterable[bytes]) -> None:

@@ -20,7 +20,7 @@ NAMES = {
     *("watch", "wait", "members", "join", "leave", "status", "ping", "converged", "dev", "version"),
 }
 NOT_YET = {
-    "watch": ("--from", "--save-token", "--topic", "-f"),
+    "watch": ("--from", "--save-token", "--topic"),
     "register": ("--check", "--verify"),
     "run": ("--drain", "--check", "--ttl", "--pid", "--static"),
     "list": ("--near",),
@@ -139,7 +139,7 @@ def test_a_wrong_filter_is_pointed_at(nobody: str, ask: Ask) -> None:
     """Before an agent is asked: what was written, and a caret below where it goes wrong."""
     wrong = ask("list", "-f", "\"木\" in tags and\tzone == 'a'", "--socket", nobody)
     late = ask("list", "-f", f"{'port > 1 and ' * 20}port = 1")
-    as_json = ask("list", "-f", "port =", "-o", "json", "--socket", nobody)
+    as_json = ask("watch", "-f", "port =", "-o", "json", "--socket", nobody)
     meant = 'meta.zone, or the text "zone"'
 
     assert (wrong.code, wrong.out) == (2, "")

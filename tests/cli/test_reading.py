@@ -88,6 +88,27 @@ def test_list_of_nothing_is_1(args: list[str], at_a: Agent, ask: Ask) -> None:
     assert ask("list", *args, "-o", "jsonl").out == ""
 
 
+def test_watch_with_a_filter(at_a: Agent, ask: Ask) -> None:
+    """The present is what fits; what comes to fit and ceases to is seen come and go."""
+    wanted = 'service == "web" and meta.zone != "a"'
+    assert ask("watch", "-f", wanted, "--count", "0", "-o", "name").out == "web/web-8081@b\n"
+    assert ask("watch", "db", "-f", wanted, "--count", "0", "-o", "name").out == ""
+
+    with (
+        Disco(at_a.socket) as disco,
+        disco.register("tmp", port=1) as tmp,
+        disco.watch("tmp", filter="port > 1", timeout=30) as watch,
+    ):
+        assert next(watch).kind == "synced"
+        tmp.update(port=2)
+        tmp.update(port=1)
+        came, went = next(watch), next(watch)
+    assert (came.kind, came.cause, went.kind, went.cause) == (
+        *("added", "updated"),
+        *("removed", "updated"),
+    )
+
+
 def test_list_as_a_table(at_a: Agent, ask: Ask) -> None:
     """The default; titles can be left out; `-q` prints nothing."""
     table = ask("list", "web")
