@@ -108,6 +108,8 @@ that still fits several is refused with code 2.
     examine
         -> {"diagnoses": [[subject, "ok", "warning" or "problem", text, advice]...]}, after some
            seconds: the agent dials its peers and asks how they see it
+    settings
+        -> {"settings": {key: value}}, the configuration in force
     join        addresses: ["HOST:PORT"...], wait_ms (2000)
         -> {"results": [[address, ok, error or nil, code]...]}, code 0, 1 (not reached) or 4
     leave
@@ -141,7 +143,7 @@ when a registration is said again. Commands run as the owner, and are refused wh
 become that user.
 
 *update* applies `tags` and `meta`, then `untag` and `unset`, then `tag` and `set`. *join*,
-*leave*, *monitor* and changing the *log-level* are for root and the agent's own user.
+*leave*, *monitor*, *settings* and changing the *log-level* are for root and the agent's own user.
 
 **Tokens.** A watch with `token` is told what leads from there to now; a `reset` with a node (nil:
 of all) where that is not known, and the node's present as `added`. Each event carries the token of

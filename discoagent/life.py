@@ -9,7 +9,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from discoagent import __version__, shapes
@@ -123,6 +123,7 @@ class Life:
             dial=dial,
             spawn=self._spawn,
             clock=clock,
+            settings=lambda: asdict(self._config),
         )
         self._own = self._new_own()
         self.keeping = Keeping(

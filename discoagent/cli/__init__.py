@@ -55,6 +55,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Operate": {
         "doctor": "doctor:doctor",
+        "bundle": "bundle:bundle",
         "monitor": "operating:monitor",
         "log-level": "operating:log_level",
         "metrics": "operating:metrics",

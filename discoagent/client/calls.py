@@ -370,20 +370,3 @@ def _map(value: Mapping[str, str], name: str) -> dict[str, str]:
         return dict(value)
     except (TypeError, ValueError):
         raise InvalidRequest(f"{name}: a map, not {value!r}", field=name) from None
-
-
-def log_level(level: str | None) -> Call[str]:
-    """Ask for the level of the agent's log, or set it."""
-    return Call("log-level", {"level": level}, lambda _, body: str(body["level"]))
-
-
-def monitor(level: str) -> Call[None]:
-    """Ask for the agent's log from now on."""
-    return Call("monitor", {"level": level}, lambda _bodies, _body: None)
-
-
-def examine() -> Call[list[list[str]]]:
-    """Ask what is wrong with the agent's set-up."""
-    return Call(
-        "examine", {}, lambda _, body: [list(map(str, row[:4])) for row in body["diagnoses"]]
-    )

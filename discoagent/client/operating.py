@@ -4,10 +4,11 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from discoagent.client import calls, metrics
+from discoagent.client import calls, metrics, operator_calls
 from discoagent.client.base import Base
 from discoagent.client.connection import Connection, dial
 from discoagent.errors import TimeoutExpired
+from discoagent.instance import Json
 
 EXAMINATION_SECONDS = 30.0  # the agent dials many peers
 
@@ -38,15 +39,19 @@ class Operating(Base):
 
     def examine(self) -> list[Diagnosis]:
         """Let the agent find out what is wrong with its set-up; takes some seconds."""
-        rows = self._pool.ask(calls.examine(), EXAMINATION_SECONDS + self.timeout)
+        rows = self._pool.ask(operator_calls.examine(), EXAMINATION_SECONDS + self.timeout)
         return [Diagnosis(*row) for row in rows]
+
+    def settings(self) -> Json:
+        """Return the configuration that is in force, by key; for root and the agent's user."""
+        return self._pool.ask(operator_calls.settings())
 
     def log_level(self, level: str | None = None) -> str:
         """Return the level of the agent's log; first set it, if one is named.
 
         For root and the agent's own user. It holds until the agent is started or reloaded.
         """
-        return self._pool.ask(calls.log_level(level))
+        return self._pool.ask(operator_calls.log_level(level))
 
     def monitor(self, level: str = "info", *, timeout: float | None = None) -> Iterator[LogLine]:
         """Return the agent's log from now on, at a level of its own; for root and the agent's user.
@@ -55,7 +60,7 @@ class Operating(Base):
         when the agent goes away.
         """
         connection = dial(self._pool.path, self.timeout)
-        _, frame = connection.session.ask(calls.monitor(level), stream=True)
+        _, frame = connection.session.ask(operator_calls.monitor(level), stream=True)
         connection.send(frame)
         return _lines(connection, timeout)
 

@@ -178,6 +178,10 @@ class Monitor(NamedTuple):
     level: str = "info"
 
 
+class Settings(NamedTuple):
+    """Ask for the configuration that is in force."""
+
+
 class Examine(NamedTuple):
     """Ask what is wrong with the agent's set-up."""
 
@@ -219,6 +223,7 @@ Call = (
     | LogLevel
     | Monitor
     | Examine
+    | Settings
     | Join
     | Leave
 )
@@ -368,6 +373,7 @@ _OPERATIONS: Mapping[str, _Operation] = {
     "log-level": _Operation(LogLevel, {"level": _or_none(rules.log_level)}),
     "monitor": _Operation(Monitor, {"level": rules.log_level}),
     "examine": _Operation(Examine, {}),
+    "settings": _Operation(Settings, {}),
     "join": _Operation(Join, {"addresses": rules.addresses, **_WAIT}, frozenset({"addresses"})),
     "leave": _Operation(Leave, {}),
 }

@@ -39,10 +39,12 @@ class Operator:
         dial: Dial,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         clock: Clock,
+        settings: Callable[[], Mapping[str, Any]],
     ) -> None:
         """`uid` is the agent's own; `send_here` answers on the local socket, `dial` connects."""
         self._uid = uid
         self._spawn = spawn
+        self._settings = settings
         self.monitors = Monitors(loop=loop, send=send_here, listen=logs.listen)
         self.examiner = Examiner(
             replica=replica,
@@ -65,6 +67,10 @@ class Operator:
             owners.check_operator(caller.asker, self._uid, "monitor")
             self.monitors.open(caller.name, caller.number, call.level)
 
+        def settings(caller: Caller, _: operations.Settings) -> None:
+            owners.check_operator(caller.asker, self._uid, "settings")
+            desk.answer(caller, {"settings": self._settings()})
+
         async def examined(caller: Caller) -> None:
             desk.answer(caller, {"diagnoses": await self.examiner.examine()})
 
@@ -75,4 +81,5 @@ class Operator:
             operations.LogLevel: log_level,
             operations.Monitor: monitor,
             operations.Examine: examine,
+            operations.Settings: settings,
         }
