@@ -11,6 +11,7 @@ from discoagent.local import operations, owners, presence_operations
 from discoagent.local.about import About
 from discoagent.local.monitors import Monitors
 from discoagent.local.owners import Asker
+from discoagent.local.parsing import parse_call
 from discoagent.local.queries import SIFTED_PER_TURN, Queries, Row, Scope, row_of, sifted
 from discoagent.local.readiness import Readiness
 from discoagent.local.registrar import Registrar
@@ -131,7 +132,7 @@ class Door:
             return
         caller = Caller(name, request.number, self._asker(peer))
         try:
-            call = operations.parse_call(request.operation, request.arguments)
+            call = parse_call(request.operation, request.arguments)
             self._done[type(call)](caller, call)
         except Exception as error:  # noqa: BLE001 - one request must not end the agent
             self._fail(caller, error)

@@ -20,9 +20,9 @@ from discoagent.instance import Event as UserEvent
 from discoagent.instance import Instance
 from discoagent.local import owners
 from discoagent.local.history import History
-from discoagent.local.operations import parse_call
 from discoagent.local.own import Own
 from discoagent.local.owners import Asker
+from discoagent.local.parsing import parse_call
 from discoagent.local.queries import Queries
 from discoagent.local.resuming import Resuming
 from discoagent.local.watches import Watches

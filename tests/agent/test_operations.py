@@ -7,8 +7,9 @@ import pytest
 
 from discoagent import api
 from discoagent.errors import InvalidRequest
-from discoagent.local import operations
-from discoagent.local.operations import KEEP, parse_call
+from discoagent.local import operations, parsing
+from discoagent.local.operations import KEEP
+from discoagent.local.parsing import OPERATIONS, parse_call
 from discoagent.rules import LifetimeWish, Target
 
 MALFORMED: list[tuple[Any, str, int | None]] = [
@@ -102,9 +103,9 @@ def test_update_tells_nil_from_absent() -> None:
 def test_every_operation_is_specified() -> None:
     """The specification names each operation and each of its arguments."""
     assert api.__doc__ is not None
-    for name in operations.OPERATIONS:
+    for name in OPERATIONS:
         assert f"\n    {name} " in api.__doc__ or f"\n    {name}\n" in api.__doc__
-        for argument in operations._OPERATIONS[name].checks:
+        for argument in parsing._OPERATIONS[name].checks:
             assert argument in api.__doc__
 
 

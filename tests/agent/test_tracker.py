@@ -101,7 +101,7 @@ def test_named_by_id_and_by_the_present_ref() -> None:
 
 
 def _call(topic: str, key: str, **more: Any) -> Any:
-    from discoagent.local.operations import parse_call
+    from discoagent.local.parsing import parse_call
 
     return parse_call("track", {"topic": topic, "key": key, **more})
 
