@@ -89,10 +89,11 @@ def packed_key(body: bytes) -> bytes:
 
 
 class Tracked(NamedTuple):
-    """One meta of a key, as the agent has it; `meta` is without its ref."""
+    """One meta of a key, as the agent has it: without its ref, and `id` over all its versions."""
 
     topic: str
     key: str
+    id: str
     node: str
     meta: Mapping[str, Any]
     ref: str
@@ -117,11 +118,12 @@ class Tracked(NamedTuple):
         Raises DiscoError (kind `protocol`) for what no agent packs.
         """
         try:
-            topic, _, node, _, owner, body = row[:6]
+            topic, name, node, _, owner, body = row[:6]
             it = MetaBody.unpack(body)
             return cls(
                 topic,
                 it.key,
+                name,
                 node,
                 it.meta,
                 full_ref(node, it.ref),

@@ -45,6 +45,12 @@ GROUPS: dict[str, dict[str, str]] = {
         "ttl": "health:ttl",
         "deregister": "registering:deregister",
     },
+    "Presence": {
+        "presence": "presence:presence",
+        "track": "presence:track",
+        "retrack": "presence:retrack",
+        "untrack": "presence:untrack",
+    },
     "Cluster": {
         "members": "cluster:members",
         "status": "cluster:status",

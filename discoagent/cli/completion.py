@@ -144,9 +144,14 @@ def _nodes(disco: "Disco") -> Names:
     return ((it.node, it.state) for it in disco.members())
 
 
+def _topics(disco: "Disco") -> Names:
+    return ((it["topic"], f"{it['keys']} there") for it in disco.presence())
+
+
 KINDS: Mapping[str, Callable[["Disco"], Names]] = {
     "services": _services,
     "instances": _instances,
     "own instances": _own_instances,
     "nodes": _nodes,
+    "topics": _topics,
 }

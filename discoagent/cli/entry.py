@@ -1,12 +1,13 @@
-"""The registration of a child process: made once the agent is there, and told how it ended."""
+"""A child process and its registration: made once the agent is there, and told how it ended."""
 
 import contextlib
 import os
 import signal
 import threading
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from discoagent.cli.child import Ending
+from discoagent.cli.child import Child, Ending, NotStartedError, Signals
 from discoagent.cli.output import talk
 from discoagent.errors import (
     AgentUnavailable,
@@ -19,35 +20,77 @@ from discoagent.errors import (
 )
 
 if TYPE_CHECKING:
-    from discoagent.client import Disco, Registration
+    from discoagent.client import Disco
 
 AWAY = (AgentUnavailable, TimeoutExpired)
 WRONG = (InvalidRequest, Refused, Conflict)
 RETRY_SECONDS = 0.5
 
 
+Tell = Callable[[str], object]
+"""Tells the agent how the child ended; takes the cause."""
+
+Register = Callable[[int], Tell]
+"""Registers the child of that pid, for which this process is the wrapper."""
+
+
+def as_instance(disco: "Disco", spec: dict[str, Any]) -> Register:
+    """Return what registers a child as an instance."""
+
+    def register(pid: int) -> Tell:
+        name = disco.register(**spec, pid=pid, wrapper=os.getpid()).name
+        return lambda cause: disco.deregister(name, cause=cause)
+
+    return register
+
+
+def attended(command: Sequence[str], signals: Signals, register: Register, *, quiet: bool) -> int:
+    """Run CMD, registered exactly as long as it runs; return its exit code.
+
+    One that is refused at the first word is ended, and the refusal is raised.
+    """
+    try:
+        child = Child(command, signals)
+    except NotStartedError as error:
+        talk(str(error), quiet=quiet)
+        return error.code
+    entry = Entry(register, child.pid, quiet=quiet)
+    entry.keep_trying()
+    try:
+        ending = child.attend(signals, entry.look)
+    except WRONG:
+        child.stop(signals)
+        raise
+    entry.end(ending)
+    return ending.code
+
+
 class Entry:
     """One registration, bound to a child's pid.
 
     `keep_trying` registers in a thread of its own, so that an agent that hangs holds up neither the
-    child's signals nor its end. `refused` is what the agent said against it at the first word.
+    child's signals nor its end.
     """
 
-    def __init__(self, disco: "Disco", pid: int, spec: dict[str, Any], *, quiet: bool) -> None:
-        self.disco = disco
-        self.pid = pid
-        self.spec = spec
-        self.quiet = quiet
-        self.refused: DiscoError | None = None
-        self._registration: Registration | None = None
+    def __init__(self, register: Register, pid: int, *, quiet: bool) -> None:
+        self._register = register
+        self._pid = pid
+        self._quiet = quiet
+        self._refused: DiscoError | None = None
+        self._tell: Tell | None = None
         self._warned = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_trying, name="register", daemon=True)
 
+    def look(self) -> None:
+        """Raise what the agent said against it at the first word."""
+        if self._refused is not None:
+            raise self._refused
+
     def register(self) -> None:
         """Register now. Raises whatever the agent says against it."""
         with contextlib.suppress(NoInstance):  # the child has ended already
-            self._registration = self.disco.register(**self.spec, pid=self.pid, wrapper=os.getpid())
+            self._tell = self._register(self._pid)
 
     def keep_trying(self) -> None:
         """Register as soon as the agent is there."""
@@ -58,9 +101,9 @@ class Entry:
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
-        if self._registration is not None:
+        if self._tell is not None:
             with contextlib.suppress(DiscoError):
-                self.disco.deregister(self._registration.name, cause=ending.cause)
+                self._tell(ending.cause)
 
     def _keep_trying(self) -> None:
         first = True
@@ -69,7 +112,7 @@ class Entry:
                 self.register()
             except WRONG as error:
                 if first:
-                    self.refused = error
+                    self._refused = error
                     os.kill(os.getpid(), signal.SIGCHLD)  # wakes who attends to the child
                     return
                 self._warn(f"runs unregistered: {error.message}")
@@ -85,5 +128,5 @@ class Entry:
     def _warn(self, text: str) -> None:
         """Say the first thing that is to be said, and no more."""
         if not self._warned:
-            talk(text, quiet=self.quiet)
+            talk(text, quiet=self._quiet)
         self._warned = True

@@ -21,7 +21,7 @@ from typing import NamedTuple, Self
 
 from discoagent.cli import demo
 from discoagent.cli.child import Child, Signals, stop_all
-from discoagent.cli.entry import Entry
+from discoagent.cli.entry import Entry, as_instance
 from discoagent.cli.output import talk
 from discoagent.cli.scratch import Scratch
 from discoagent.client import Disco
@@ -172,7 +172,8 @@ class Playground:
                 pass_fds=(number,),
             )
         spec = {"name": service.name, "port": port, "tags": (service.tag, "demo")}
-        entry = Entry(agent.disco, child.pid, {**spec, "meta": {"scheme": "http"}}, quiet=True)
+        register = as_instance(agent.disco, {**spec, "meta": {"scheme": "http"}})
+        entry = Entry(register, child.pid, quiet=True)
         self.entries.append((child, entry))
         entry.register()
 

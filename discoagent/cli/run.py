@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from discoagent import rules  # pure: the agent's own rules, in the agent's own words
-from discoagent.cli.child import PASSED_ON, Child, Ending, NotStartedError, Signals
+from discoagent.cli.child import PASSED_ON, Signals
 from discoagent.cli.command import Session, merged, usage, verb
-from discoagent.cli.entry import AWAY, WRONG, Entry
-from discoagent.cli.output import talk
+from discoagent.cli.entry import AWAY, as_instance, attended
 from discoagent.cli.registering import instance_options
 from discoagent.errors import Conflict, NoInstance, Refused
 
@@ -56,12 +55,7 @@ def run(
     spec = {"name": name, "meta": merged(meta), **what}
     with Signals(PASSED_ON) as signals, session.disco() as disco:
         _may_start(disco, spec, require=require)
-        try:
-            child = Child(command, signals)
-        except NotStartedError as error:
-            talk(str(error), quiet=session.quiet)
-            return error.code
-        return _attended(child, signals, Entry(disco, child.pid, spec, quiet=session.quiet)).code
+        return attended(command, signals, as_instance(disco, spec), quiet=session.quiet)
 
 
 def _may_start(disco: "Disco", spec: dict[str, Any], *, require: bool) -> None:
@@ -101,20 +95,3 @@ def _check_fields(spec: dict[str, Any]) -> None:
     rules.meta(spec["meta"], "meta")
     if spec["address"] is not None:
         rules.address(spec["address"], "address")
-
-
-def _attended(child: Child, signals: Signals, entry: Entry) -> Ending:
-    """Keep CMD registered until it ends; one that is refused at the first word is ended."""
-
-    def look() -> None:
-        if entry.refused is not None:
-            raise entry.refused
-
-    entry.keep_trying()
-    try:
-        ending = child.attend(signals, look)
-    except WRONG:
-        child.stop(signals)
-        raise
-    entry.end(ending)
-    return ending

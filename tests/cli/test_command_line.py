@@ -17,6 +17,7 @@ from tests.cli.ctl import ARGV, Ask, ctl, environment
 NAMES = {
     *("list", "services", "resolve", "get", "register", "run", "update", "deregister", "renew"),
     *("monitor", "log-level", "metrics", "doctor", "bundle", "completion"),
+    *("presence", "track", "retrack", "untrack"),
     *("watch", "wait", "members", "join", "leave", "status", "ping", "converged", "dev", "version"),
 }
 NOT_YET = {

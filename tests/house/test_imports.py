@@ -29,6 +29,7 @@ CLI_KNOWS = {
     "filters",
     "instance",
     "presence",
+    "presence_rules",
     "rules",
     "sockets",
 }
