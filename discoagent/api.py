@@ -69,7 +69,8 @@ that still fits several is refused with code 2.
         -> {"row"}
     ttl         id, word: pass, warn or fail; note ("")
         -> {"row"}
-    deregister  id, cause (nil; `exit:CODE` or `exit:SIGNAL`, by the wrapper alone)
+    deregister  id, cause (nil; `exit:CODE` or `exit:SIGNAL`, by the wrapper alone),
+                own (false; true: only if the asker owns it, so that who took it over keeps it)
         -> {"row"}: as it was before
     presence    topic, wait_ms
         -> MORE: [row...] of the topic's metas, in any order; DONE: {"partial"}

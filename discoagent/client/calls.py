@@ -160,8 +160,8 @@ class Spec(Lasting):
         return renew(self.name_of(row))
 
     def ending(self, row: Row) -> Call[Row]:
-        """Return `deregister`."""
-        return deregister(self.name_of(row))
+        """Return `deregister`; whoever took the id over since keeps it."""
+        return deregister(self.name_of(row), own=self.transient)
 
     def key_of(self, row: Row) -> tuple[str, ...]:
         """Return service and id."""
@@ -244,9 +244,14 @@ def renew(name: str) -> Call[Row]:
     return Call("renew", {"id": name}, read_row)
 
 
-def deregister(name: str, *, cause: str | None = None) -> Call[Row]:
-    """End an instance; the result is its row before."""
-    return Call("deregister", {"id": name, "cause": cause} if cause else {"id": name}, read_row)
+def deregister(name: str, *, cause: str | None = None, own: bool = False) -> Call[Row]:
+    """End an instance (`own`: if it is the asker's); the result is its row before."""
+    arguments: dict[str, Any] = {"id": name}
+    if cause is not None:
+        arguments["cause"] = cause
+    if own:
+        arguments["own"] = True
+    return Call("deregister", arguments, read_row)
 
 
 def seen(nodes: int | None, *, wait_ms: int) -> Call[Json]:

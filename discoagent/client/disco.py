@@ -10,7 +10,6 @@ Whatever asks the agent raises a `DiscoError` (see `errors.py`): AgentUnavailabl
 listens, TimeoutExpired if somebody listens and does not answer.
 """
 
-from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -18,7 +17,6 @@ from discoagent.client.calls import Greeting, Spec
 from discoagent.client.operating import Operating
 from discoagent.client.tending import Tending
 from discoagent.client.tracking import Tracking
-from discoagent.errors import DiscoError
 
 __all__ = ["Disco", "Greeting", "Spec"]
 
@@ -44,18 +42,16 @@ class Disco(Tracking, Tending, Operating):
     def close(self) -> None:
         """End the registrations held by this client and its watches, and give everything back.
 
-        Static registrations and those of other processes stay. The agent away: nothing is said.
+        Static registrations and those of other processes stay. If the agent is away or does not
+        answer within the timeout, this returns, and a background thread ends them when the agent is
+        back; should this process end before, its entries end with it, and leases by their time.
         """
         if self._pool.closed or not self._pool.ours:
             return
         with self._lock:
             self._over, kept = True, self._kept
-        left = kept.close() if kept is not None else ()
-        if left:
-            with suppress(DiscoError), self._pool.connection() as connection:
-                endings = (held.ending() for held in left)
-                for _ in connection.exchange(endings, self.timeout):
-                    pass
+        if kept is not None:
+            kept.close()
         self._pool.close()
         for watch in list(self._watches):
             watch.close()

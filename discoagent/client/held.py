@@ -1,16 +1,16 @@
 """The registrations that a client holds: what is to be said for them, and when. Pure.
 
 A registration is said again to every new life of the agent, with its `ref` and time, so that it is
-adopted without an event. A lease is renewed at a third of its time. One that was closed while the
-agent was away is deregistered when it is back.
+adopted without an event. A lease is renewed at a third of its time. One that was closed is
+deregistered, again and again until an agent has said that it is: what was closed while the agent
+was away must not come back with it.
 """
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 from discoagent.client.lasting import Lasting, Row
@@ -27,8 +27,9 @@ class Held:
     """One registration of this process: an instance or a meta.
 
     `said_to` is the incarnation that has it, `renewed` when it was last said or renewed (monotonic
-    seconds), `due` when it will be renewed. `busy`: somebody speaks for it right now. `ended`: why
-    the agent does not have it any more. `successor`: what this process registered in its place.
+    seconds), `due` when it will be renewed. `busy`: somebody speaks for it right now. `closing`: it
+    was closed; `closed`: and the agent knows. `ended`: why the agent does not have it any more.
+    `successor`: what this process registered in its place.
     """
 
     spec: Lasting
@@ -38,6 +39,7 @@ class Held:
     due: float | None = None
     busy: bool = False
     closing: bool = False
+    closed: bool = False
     lapsed: bool = False
     ended: DiscoError | None = None
     successor: "Held | None" = None
@@ -57,10 +59,10 @@ class Held:
         """Is there nothing left to hold?"""
         return self.ended is not None or self.successor is not None
 
-    @property
-    def transient(self) -> bool:
-        """Does it end with its `Disco`? Static ones and those of other processes do not."""
-        return self.spec.own or self.spec.ttl is not None
+    def lapses(self, now: float) -> bool:
+        """Has its lease ended by now, if the agent heard nothing since it was last renewed?"""
+        ttl_ms = self.spec.ttl_ms
+        return ttl_ms is not None and now - self.renewed > ttl_ms / 1000
 
     def newest(self) -> "Held":
         """Return the last registration of this id."""
@@ -106,8 +108,10 @@ class Holdings:
         self._incarnation: int | None = None  # the agent's life that is spoken to
         self._queue: deque[Held] = deque()  # what that life was not told yet
 
-    def __iter__(self) -> Iterator[Held]:
-        return iter(list(self._held.values()))
+    @property
+    def idle(self) -> bool:
+        """Is nothing held, and nothing left to say?"""
+        return not (self._held or self._closing)
 
     @property
     def unsettled(self) -> bool:
@@ -117,6 +121,15 @@ class Holdings:
     def find(self, key: HeldKey) -> Held | None:
         """Return the registration of this id, if it is held."""
         return self._held.get(key)
+
+    def instance(self, service: str | None, name: str) -> Held | None:
+        """Return the held instance of this id, of that service or any; None: not just one."""
+        found = [
+            held
+            for key, held in self._held.items()
+            if key[1:] == (name,) and service in (None, key[0])
+        ]
+        return found[0] if len(found) == 1 else None
 
     def add(self, held: Held) -> None:
         """Hold a registration that the agent has just confirmed."""
@@ -135,9 +148,18 @@ class Holdings:
         return self._held.get(held.key) is held
 
     def close(self, held: Held) -> None:
-        """Have it deregistered at the next errand."""
+        """Hold it no longer, and have it deregistered at the next errand."""
+        self.remove(held)
         held.closing = True
         self._closing[held.key] = held
+
+    def close_all(self) -> None:
+        """Close what ends with its `Disco`, and hold nothing any more."""
+        for held in list(self._held.values()):
+            if held.spec.transient:
+                self.close(held)
+            else:
+                self.remove(held)
 
     def next_renewal(self) -> float | None:
         """Return when the next lease is to be renewed."""
@@ -157,16 +179,23 @@ class Holdings:
         if self._incarnation != incarnation:
             self._incarnation = incarnation
             self._queue = deque(self._held.values())
-        found = [
-            Errand(held, Verb.END, held.ending())
-            for held in self._closing.values()
-            if not held.busy
-        ]
+        found = self._unended(now)
         found += self._due(now)
         found += self._unsaid()
         for errand in found:
             errand.held.busy = True
         return found
+
+    def forget(self, now: float) -> None:
+        """Leave alone what was closed and ended by itself meanwhile, or was registered anew."""
+        for held in list(self._closing.values()):
+            if held.over or held.lapses(now):
+                self.remove(held)
+
+    def _unended(self, now: float) -> list[Errand]:
+        self.forget(now)
+        waiting = (held for held in self._closing.values() if not held.busy)
+        return [Errand(held, Verb.END, held.ending()) for held in islice(waiting, ERRANDS_MAX)]
 
     def _unsaid(self) -> list[Errand]:
         found = []
@@ -209,6 +238,7 @@ class Holdings:
         held.busy = False
         match errand.verb:
             case Verb.END:
+                held.closed = True
                 self.remove(held)
             case Verb.RENEW if isinstance(error, NoInstance):
                 self._missed(held, error, asked)
@@ -226,8 +256,7 @@ class Holdings:
 
         Only a lapse is made good (this process slept over it); what somebody ended stays ended.
         """
-        ttl_ms = held.spec.ttl_ms
-        if ttl_ms is not None and asked - held.renewed > ttl_ms / 1000:
+        if held.lapses(asked):
             held.lapsed, held.said_to = True, 0
             self._queue.append(held)
         else:

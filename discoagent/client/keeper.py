@@ -1,8 +1,8 @@
 """Keeps a client's registrations alive: one background thread with its own connection.
 
 It says them again to every new life of the agent, renews leases, and deregisters what was closed
-while the agent was away. What is to be said is decided by `held.py`; here are the thread, the clock
-and the connection.
+while the agent was away, also after its `Disco` was closed. What is to be said is decided by
+`held.py`; here are the thread, the clock and the connection.
 """
 
 import logging
@@ -35,10 +35,11 @@ class Keeper:
         self._path = path
         self._timeout = timeout
         self._holdings = Holdings()
-        self._state = threading.Condition()  # guards the holdings and `busy`
+        self._state = threading.Condition()  # guards all that follows, and `busy`
         self._thread: threading.Thread | None = None
         self._bell: Bell | None = None
         self._closed = False
+        self._helpless = False  # the thread could say nothing, or has ended
 
     def hold(self, path: str, registrations: Iterable[Held]) -> None:
         """Hold what was registered with the agent on `path`, in place of earlier ones of its id."""
@@ -46,15 +47,22 @@ class Keeper:
             for held in registrations:
                 succeed(path, held)
                 self._holdings.add(held)
-            if self._closed:
+            if self._closed:  # by another thread, while this one registered
+                self._holdings.close_all()
+            if self._holdings.idle:
                 return
-            if self._bell is None:
-                self._bell = Bell()
-                self._thread = threading.Thread(
-                    target=self._run, args=(self._bell,), name="discoagent-keeper", daemon=True
-                )
-                self._thread.start()
-        self._bell.ring()
+            bell = self._start()
+        bell.ring()
+
+    def _start(self) -> Bell:
+        """Have the thread run, and return what wakes it."""
+        if self._bell is None:
+            self._bell = Bell()
+            self._thread = threading.Thread(
+                target=self._run, args=(self._bell,), name="discoagent-keeper", daemon=True
+            )
+            self._thread.start()
+        return self._bell
 
     @contextmanager
     def speaking_for(self, held: Held, timeout: float) -> Iterator[None]:
@@ -75,55 +83,86 @@ class Keeper:
         with self._state:
             return self._holdings.find(key)
 
+    def instance(self, service: str | None, name: str) -> Held | None:
+        """Return the held instance of this id, if it is just one."""
+        with self._state:
+            return self._holdings.instance(service, name)
+
     def drop(self, held: Held) -> None:
         """Hold a registration no longer; it has ended."""
         with self._state:
-            held.closing = True
+            held.closing = held.closed = True
             self._holdings.remove(held)
 
     def close_later(self, held: Held) -> bool:
         """Have a registration deregistered once the agent answers; False if it is not held."""
         with self._state:
-            if self._closed or self._bell is None or self._holdings.find(held.key) is not held:
+            if self._bell is None or self._holdings.find(held.key) is not held:
                 return False
             self._holdings.close(held)
         self._bell.ring()
         return True
 
-    def close(self) -> list[Held]:
-        """End the thread; return what is still held and ends with this client."""
+    def close(self) -> None:
+        """End all that ends with this client.
+
+        Returns once that is done, or the agent cannot be asked: the thread goes on trying then, as
+        long as this process lives, and ends when there is nothing left to say.
+        """
         with self._state:
-            self._closed = True
-            left = [held for held in self._holdings if held.transient and not held.over]
-        if self._bell is not None and self._thread is not None:
-            self._bell.ring()
-            if self._thread is not threading.current_thread():
-                self._thread.join()
-        return left
+            self._closed, self._helpless = True, False
+            self._holdings.close_all()
+            bell, thread = self._bell, self._thread
+        if bell is None or thread is None:
+            return
+        bell.ring()
+        if thread is not threading.current_thread():
+            with self._state:
+                self._state.wait_for(lambda: self._holdings.idle or self._helpless)
+                idle = self._holdings.idle
+            if idle:
+                thread.join()
 
     # -- the thread --------------------------------------------------------------------------------
 
     def _run(self, bell: Bell) -> None:
         connection: Connection | None = None
         tries = 0
-        while True:
-            bell.hush()  # before the look at what it rings for, which is never missed then
-            if self._closed:
-                break
-            try:
-                connection = connection or self._connect(bell)
-                self._serve(connection)
-                tries = 0
-            except DiscoError:
-                if connection is not None:
-                    connection.close()
-                connection = None
-                if not self._closed:
+        try:
+            while not self._done(bell):
+                try:
+                    connection = connection or self._connect(bell)
+                    self._serve(connection)
+                    tries = 0
+                except DiscoError:
+                    if connection is not None:
+                        connection.close()
+                    connection = None
+                    self._give_up()
                     bell.wait(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
-                tries += 1
-        if connection is not None:
-            connection.close()
+                    tries += 1
+        finally:
+            if connection is not None:
+                connection.close()
+            self._give_up()
+
+    def _done(self, bell: Bell) -> bool:
+        """Is there nothing left for the thread to do? Then another is started when there is."""
+        bell.hush()  # before the look at what it rings for, which is never missed then
+        with self._state:
+            self._holdings.forget(time.monotonic())
+            if not (self._closed and self._holdings.idle):
+                return False
+            self._bell = self._thread = None
+            self._state.notify_all()
         bell.close()
+        return True
+
+    def _give_up(self) -> None:
+        """Let nobody wait for what cannot be said now."""
+        with self._state:
+            self._helpless = True
+            self._state.notify_all()
 
     def _connect(self, bell: Bell) -> Connection:
         connection = dial(self._path, self._timeout)
@@ -140,8 +179,8 @@ class Keeper:
         incarnation = connection.greeting(self._timeout).incarnation
         while errands := self._errands(incarnation):
             self._say(connection, errands, incarnation)
-            if self._closed:
-                return
+        if self._closed and self._holdings.idle:
+            return
         if connection.lost:
             raise connection.gone()
         connection.wait(self._pause())
@@ -185,4 +224,6 @@ def succeed(path: str, held: Held) -> None:
         former = _newest.get((path, held.key))
         if former is not None and former is not held:
             former.successor = held
+            if former.closing and not former.closed:
+                held.said_to = 0  # the former's end may have come after this beginning
         _newest[path, held.key] = held

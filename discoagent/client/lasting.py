@@ -54,6 +54,11 @@ class Lasting:
         """Does it end with this process?"""
         return not self.static and self.ttl is None and self.pid in (None, os.getpid())
 
+    @property
+    def transient(self) -> bool:
+        """Does it end with its `Disco`? Static ones and those of other processes do not."""
+        return self.own or self.ttl is not None
+
     def lifetime(self) -> list[Any]:
         """Return the lifetime as `api.py` has it."""
         if self.static:

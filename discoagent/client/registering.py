@@ -148,9 +148,14 @@ class Registering(Base):
     def deregister(self, id: str, cause: str | None = None) -> Instance:  # noqa: A002
         """End an instance of this node; return it as it was. Raises NoInstance, Refused.
 
-        `cause`: `exit:CODE` or `exit:SIGNAL`, from the wrapper of its process alone.
+        `cause`: `exit:CODE` or `exit:SIGNAL`, from the wrapper of its process alone. If the agent
+        is away, AgentUnavailable is raised; what this client holds is ended when it is back.
         """
-        row = self._pool.ask(calls.deregister(id, cause=cause))
+        try:
+            row = self._pool.ask(calls.deregister(id, cause=cause))
+        except (AgentUnavailable, TimeoutExpired):
+            self._end_later(id)
+            raise
         if self._kept is not None and (held := self._kept.find((row[0], row[1]))) is not None:
             self._kept.drop(held)
         return Instance.from_row(row)
@@ -188,16 +193,26 @@ class Registering(Base):
         """Deregister a registration; used by `Registration`."""
         if held.over or held.closing or self._pool.closed or not self._pool.ours:
             return
-        with self._keeper.speaking_for(held, self.timeout):
-            try:
+        try:
+            with self._keeper.speaking_for(held, self.timeout):
                 self._pool.ask(held.ending())
-            except NoInstance:
-                pass
-            except (AgentUnavailable, TimeoutExpired):
-                if self._keeper.close_later(held):
-                    return
-                raise
-            self._keeper.drop(held)
+        except NoInstance:
+            pass
+        except (AgentUnavailable, TimeoutExpired):
+            if self._keeper.close_later(held):
+                return
+            raise
+        self._keeper.drop(held)
+
+    def _end_later(self, name: str) -> None:
+        """End what is held under this name once the agent is back."""
+        from discoagent import rules
+
+        target = rules.target(name, "id")
+        if self._kept is not None:
+            held = self._kept.instance(target.service, target.id)
+            if held is not None:
+                self._kept.close_later(held)
 
     def _told(self, connection: Connection, held: "Held") -> Outcome | None:
         """Tell an agent that was just restarted of a registration; return its failure, if any."""

@@ -14,7 +14,7 @@ from discoagent.core.entry import Cause, CauseWord, Entry, Key, Kind
 from discoagent.core.limits import ENTRIES_PER_NODE_MAX
 from discoagent.core.replica import Replica
 from discoagent.errors import InvalidRequest, NoInstance, Refused
-from discoagent.instance import Lifetime, Owner
+from discoagent.instance import Lifetime, Owner, unpack_owner
 from discoagent.local import owners
 from discoagent.local.lifetimes import Lifetimes
 from discoagent.local.owners import Asker
@@ -174,6 +174,13 @@ class Entries:
     def check_may_change(self, asker: Asker, entry: Entry, what: str) -> None:
         """Raise Refused unless the asker may change or remove this entry; `what` names it."""
         owners.check_may_change(asker, entry, self._uid, what)
+
+    def owned(self, entry: Entry, asker: Asker) -> bool:
+        """Is the asker what owns this entry: its process, or the user of one without?"""
+        if owners.process_of(entry.owner) is None:
+            return unpack_owner(entry.owner).uid == asker.uid
+        process = self._process_of(asker)
+        return process is not None and owners.same_identity(process.owner, entry.owner)
 
     def kind(self, entry: Entry) -> str:
         """Return what kind of lifetime an entry of this node has."""

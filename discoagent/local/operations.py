@@ -116,6 +116,7 @@ class Deregister(NamedTuple):
 
     id: Target
     cause: str | None = None
+    own: bool = False
 
 
 class Watch(NamedTuple):

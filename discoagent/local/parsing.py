@@ -160,7 +160,9 @@ _OPERATIONS: Mapping[str, _Operation] = {
         frozenset({"id", "word"}),
     ),
     "deregister": _Operation(
-        Deregister, {**_ID, "cause": _or_none(rules.exit_cause)}, frozenset({"id"})
+        Deregister,
+        {**_ID, "cause": _or_none(rules.exit_cause), "own": rules.flag},
+        frozenset({"id"}),
     ),
     "watch": _Operation(
         Watch,

@@ -6,7 +6,7 @@ from discoagent import rules
 from discoagent.checks.spec import Json, carried, of, worst
 from discoagent.core.entry import Cause, CauseWord, Entry, Key, Kind
 from discoagent.core.replica import Shown
-from discoagent.errors import InvalidRequest, Refused
+from discoagent.errors import InvalidRequest, NoInstance, Refused
 from discoagent.instance import Body, is_plain, unpack_owner
 from discoagent.local import owners
 from discoagent.local.admission import Admission
@@ -179,7 +179,10 @@ class Registrar:
 
     def deregister(self, call: Deregister, asker: Asker) -> Row:
         """End an instance of this node; return it as it was."""
-        return self._entries.end(self.own(call.id, asker), asker, call.cause)
+        entry = self.own(call.id, asker)
+        if call.own and not self._entries.owned(entry, asker):
+            raise NoInstance(f"id: {call.id} belongs to another owner by now", field="id")
+        return self._entries.end(entry, asker, call.cause)
 
     def revive(self, entry: Entry) -> None:
         """Go on with the checks of an entry that outlived the former life, in their states."""

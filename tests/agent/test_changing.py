@@ -4,7 +4,7 @@ import signal
 
 from discoagent.errors import InvalidRequest, NoInstance, Refused
 from discoagent.local.owners import Asker
-from tests.agent.local_world import ROOT, STRANGER, World, a_process, in_world, refusal
+from tests.agent.local_world import ME, ROOT, STRANGER, World, a_process, in_world, refusal
 
 
 def test_update() -> None:
@@ -47,6 +47,24 @@ def test_update_keeps_the_bounds() -> None:
         assert refusal(world, "update", id="web-80", meta=large).field == "meta"
         assert refusal(world, "register", service="big", meta=large).field == "meta"
         world.ask("update", id="web-80", tag=["one-more"], untag=["t0"])
+
+    in_world(story)
+
+
+def test_one_s_own_alone() -> None:
+    """With `own` only the owner ends it: the process, or the user of a lease."""
+
+    async def story(world: World) -> None:
+        with a_process() as other:
+            world.ask("register", service="x", lifetime=["process", other.pid])
+            world.ask("register", service="x", id="mine")
+            world.ask("register", service="x", id="lease", lifetime=["lease", 60_000])
+
+            error = refusal(world, "deregister", id=f"x-{other.pid}", own=True)
+            assert isinstance(error, NoInstance)
+            world.ask("deregister", ME._replace(pid=other.pid), id=f"x-{other.pid}", own=True)
+            world.ask("deregister", id="mine", own=True)
+            world.ask("deregister", ME._replace(pid=0), id="lease", own=True)
 
     in_world(story)
 

@@ -19,6 +19,7 @@ from discoagent.errors import (
     InvalidRequest,
     TimeoutExpired,
 )
+from tests.agent.harness import wait_until
 from tests.client.specimens import row
 from tests.client.stub import DEADLINE, SHORT, Reply, Stub, error_of, friendly, in_thread, silent
 
@@ -225,7 +226,63 @@ def test_there_is_no_thread_before_the_first_registration(path: str) -> None:
 
         disco.register("web")
         assert threading.active_count() == before + 1
-    assert "discoagent-keeper" not in [thread.name for thread in threading.enumerate()]
+    assert "discoagent-keeper" not in names_of_threads()
+
+
+def test_closing_while_the_agent_is_away_says_it_when_it_is_back(path: str) -> None:
+    with Disco(path, timeout=60) as disco, Stub(path, friendly):
+        disco.register("web", id="w")
+        disco.register("web", id="other", pid=1)
+    with Stub(path, friendly) as back:
+        back.wait_for("deregister")
+        wait_until(lambda: "discoagent-keeper" not in names_of_threads())
+
+        assert [it for it in back.seen if it[0] != "hello"] == [
+            ("deregister", {"id": "web/w@a", "own": True})
+        ]
+
+
+def test_closing_while_the_agent_hangs_takes_no_longer_than_an_answer_may(path: str) -> None:
+    def handler(operation: str, number: int, arguments: dict[str, Any]) -> Iterable[Reply]:
+        return [] if operation == "deregister" else friendly(operation, number, arguments)
+
+    disco = Disco(path, timeout=DEADLINE)
+    with Stub(path, handler) as stub:
+        disco.register("web", id="w")
+        disco._keeper._timeout = SHORT
+        disco.close()
+        stub.wait_for("deregister")
+    with Stub(path, friendly) as back:
+        back.wait_for("deregister")
+
+
+def test_a_lease_that_was_closed_while_the_agent_is_away_ends_by_itself(path: str) -> None:
+    with Disco(path) as disco, Stub(path, friendly):
+        disco.register("web", id="w", ttl=SHORT)
+
+    wait_until(lambda: "discoagent-keeper" not in names_of_threads())
+
+
+def test_an_end_that_was_not_answered_is_said_again(path: str) -> None:
+    """Asked for by the handle: in silence; by its name: the error is raised all the same."""
+    with Disco(path, timeout=60) as disco:
+        with Stub(path, friendly):
+            handle = disco.register("web", id="handle")
+            disco.register("web", id="name")
+        handle.close()
+        with pytest.raises(AgentUnavailable):
+            disco.deregister("web/name")
+        with Stub(path, friendly) as back:
+            back.wait_for("deregister", 2)
+
+            ended = {it[1]["id"] for it in back.seen if it[0] == "deregister"}
+            assert ended == {"web/handle@a", "web/name@a"}
+            assert "register" not in [operation for operation, _ in back.seen]
+
+
+def names_of_threads() -> list[str]:
+    """Return what runs in this process."""
+    return [thread.name for thread in threading.enumerate()]
 
 
 # -- processes -------------------------------------------------------------------------------------

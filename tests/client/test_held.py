@@ -121,7 +121,7 @@ def test_one_that_is_refused_is_lost(holdings: Holdings) -> None:
     finish(holdings, holdings.errands(SECOND, 0.0), SECOND, 0.0, error)
 
     assert it.ended is error
-    assert list(holdings) == []
+    assert holdings.idle
 
 
 def test_one_with_a_successor_is_let_go(holdings: Holdings) -> None:
@@ -130,7 +130,7 @@ def test_one_with_a_successor_is_let_go(holdings: Holdings) -> None:
     it.successor = held()
 
     assert holdings.errands(SECOND, 0.0) == []
-    assert list(holdings) == []
+    assert holdings.idle
 
 
 def test_a_lease_is_renewed_at_a_third_of_its_time(holdings: Holdings) -> None:
@@ -203,8 +203,93 @@ def test_one_that_was_closed_is_deregistered_and_not_said_again(holdings: Holdin
     finish(holdings, errands, SECOND, 0.0, NoInstance("none"))
 
     assert holdings.errands(SECOND, 0.0) == []
-    assert list(holdings) == []
+    assert holdings.idle
     assert it.ended is None
+
+
+def test_one_that_was_closed_is_said_to_every_life_until_one_has_answered(
+    holdings: Holdings,
+) -> None:
+    it = held()
+    holdings.add(it)
+    holdings.close(it)
+    assert holdings.find(it.key) is None
+    for life in (FIRST, SECOND):
+        errands = holdings.errands(life, 0.0)
+        assert said(errands) == [("deregister", "web-1")]
+        holdings.undone(errands)
+        assert not holdings.idle
+        assert not it.closed
+
+    finish(holdings, holdings.errands(SECOND + 1, 0.0), SECOND + 1, 0.0)
+
+    assert holdings.idle
+    assert it.closed
+
+
+def test_who_took_the_id_of_a_closed_one_over_keeps_it(holdings: Holdings) -> None:
+    it = held()
+    holdings.add(it)
+    holdings.close(it)
+
+    (errand,) = holdings.errands(FIRST, 0.0)
+
+    assert errand.call.arguments == {"id": "web/web-1@a", "own": True}
+
+
+def test_for_the_process_of_another_anybody_of_its_user_may_close(holdings: Holdings) -> None:
+    it = Held(Spec("web", pid=1), row(), FIRST, 0.0)
+
+    assert it.ending().arguments == {"id": "web/web-1@a"}
+
+
+def test_one_that_was_closed_and_registered_anew_here_is_left_alone(holdings: Holdings) -> None:
+    it = held()
+    holdings.add(it)
+    holdings.close(it)
+    it.successor = held()
+
+    assert holdings.errands(FIRST, 0.0) == []
+    assert holdings.idle
+
+
+def test_a_closed_lease_whose_time_is_over_has_ended_by_itself(holdings: Holdings) -> None:
+    it = held(ttl="9s")
+    holdings.add(it)
+    holdings.close(it)
+
+    holdings.forget(9.0)
+    assert not holdings.idle
+
+    holdings.forget(9.1)
+    assert holdings.idle
+
+
+def test_what_ends_with_its_client_is_closed_the_rest_is_let_go(holdings: Holdings) -> None:
+    mine, lease = held("mine"), held("lease", ttl="9s")
+    static = Held(Spec("web", static=True), row(id="static"), FIRST, 0.0)
+    other = Held(Spec("web", pid=1), row(id="other"), FIRST, 0.0)
+    for it in (mine, static, lease, other):
+        holdings.add(it)
+
+    holdings.close_all()
+
+    assert sorted(said(holdings.errands(FIRST, 0.0))) == [
+        ("deregister", "lease"),
+        ("deregister", "mine"),
+    ]
+
+
+def test_an_instance_is_found_by_its_id_where_that_fits_it_alone(holdings: Holdings) -> None:
+    one, two, other = held("1"), held("2"), Held(Spec("db"), row("db", "2"), FIRST, 0.0)
+    for it in (one, two, other):
+        holdings.add(it)
+
+    assert holdings.instance(None, "1") is one
+    assert holdings.instance("web", "2") is two
+    assert holdings.instance("db", "2") is other
+    assert holdings.instance(None, "2") is None
+    assert holdings.instance(None, "3") is None
 
 
 def test_leases_are_not_kept_waiting_by_thousands(holdings: Holdings) -> None:

@@ -203,6 +203,29 @@ def test_one_that_is_closed_while_the_agent_hangs_is_gone_when_it_goes_on(cluste
         assert shown(next(watch)) == ("removed", "closed")
 
 
+def test_a_client_that_is_closed_while_the_agent_is_away_leaves_nothing(
+    cluster: Cluster, disco: Disco
+) -> None:
+    """The agent has kept what lives, and the process lives; another client of it is not touched."""
+    with Disco(cluster["a"].socket, timeout=DEADLINE) as closed:
+        closed.register("s", id="process")
+        closed.register("s", id="lease", ttl="60s")
+        closed.register("s", id="anew")
+        disco.register("s", id="kept")
+        cluster["a"].kill()
+    cluster.start("a")
+    disco.register("s", id="anew", port=5)
+
+    wait_until(lambda: keepers() == 1)
+
+    assert ids(disco, "s") == {"kept", "anew"}
+
+
+def keepers() -> int:
+    """Return how many clients have something to say in the background."""
+    return [thread.name for thread in threading.enumerate()].count("discoagent-keeper")
+
+
 TENANT = """
 import sys, threading
 from discoagent.client import Disco
