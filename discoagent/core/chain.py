@@ -21,6 +21,7 @@ from discoagent.core.ring import STEP_WEIGHT, Ring, Segment, weight_of
 Group = tuple[Kind, str]  # all instances of one service, all keys of one topic
 UNKNOWN_REMOVAL = Removal(UNKNOWN, 0)
 MEMBER_KEY: Key = (Kind.MEMBER, "", "")
+FORGOTTEN_GROUP: Group = (Kind.FORGOTTEN, "")  # the verdicts on other nodes, by their names
 
 
 class Chain:

@@ -179,8 +179,12 @@ class Detector:
                 if silence or peer.state is NodeState.RESTARTING:  # its host may end soon as well
                     effects += self._examine(peer, now)
             elif self._forgettable(peer, now):
-                effects += self._members.forget(peer)
+                effects += self._forget(peer)
         return effects + self._probe(silent, now) + self._dial_lost(now)
+
+    def _forget(self, peer: Peer) -> list[Effect]:
+        evidence = f"it was {peer.state} for forget_after"
+        return self._members.forget(peer, evidence, self._members.cause(CauseWord.NODE_FORGOTTEN))
 
     def _forgettable(self, peer: Peer, now: float) -> bool:
         """Is it gone for so long that it is to be forgotten? Not while we may be cut off."""

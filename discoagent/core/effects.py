@@ -106,6 +106,7 @@ class NodeState(StrEnum):
     RESTARTING = "restarting"
     DOWN = "down"
     LEFT = "left"
+    FORGOTTEN = "forgotten"  # no peer is in this state: it is what became of one
 
 
 @dataclass(frozen=True, slots=True)

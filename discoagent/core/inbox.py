@@ -156,8 +156,7 @@ class Inbox:
     def _deltas(self, deltas: tuple[Delta, ...], sender: ReplicaId, now: float) -> list[Effect]:
         peer = self._members.peers.get(sender.node)
         if peer is None or any(delta.replica != peer.replica for delta in deltas):
-            self._members.counters["delta-unknown"] += 1
-            return []
+            return self._unknown("delta", sender, now)
         chain = peer.node.chain
         segments = [segment for delta in deltas for segment in chain.join(delta) or ()]
         effects = self._members.joined(peer, segments, now)
@@ -165,6 +164,14 @@ class Inbox:
             self._sync.behind(peer, chain.gap, sender.node, now)
             effects += self._sync.pump(now)
         return effects
+
+    def _unknown(self, what: str, sender: ReplicaId, now: float) -> list[Effect]:
+        """Count a message of somebody unknown; greet whom we only forgot: it seems to live."""
+        self._members.counters[f"{what}-unknown"] += 1
+        grave = self._members.graves.get(sender.node)
+        if grave is None or grave.bans(sender, direct=True) or not grave.endpoint:
+            return []
+        return self._greeter.greet([grave.endpoint], now)
 
     def _hello(self, hello: Hello, sender: ReplicaId, now: float) -> list[Effect]:
         peer, effects = self._greeter.hello(hello, sender, now)
@@ -210,8 +217,7 @@ class Inbox:
 
     def _digest(self, digest: Digest, sender: ReplicaId, now: float) -> list[Effect]:
         if sender.node not in self._members.peers:
-            self._members.counters["digest-unknown"] += 1
-            return []
+            return self._unknown("digest", sender, now)
         for replica, clock in digest.known:
             peer = self._members.peers.get(replica.node)
             if peer is not None and peer.replica == replica:
@@ -230,8 +236,7 @@ class Inbox:
 
     def _probe(self, probe: Probe, sender: ReplicaId, now: float) -> list[Effect]:
         if sender.node not in self._members.peers:
-            self._members.counters["probe-unknown"] += 1
-            return []
+            return self._unknown("probe", sender, now)
         return [Answer(sender, ProbeReply(probe.number, self._detector.asked(probe.nodes, now)))]
 
     def _probe_reply(self, reply: ProbeReply, sender: ReplicaId, now: float) -> list[Effect]:

@@ -1,10 +1,10 @@
 """Who is known, where, and in which state. Node states change here alone."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from discoagent.core.chain import Chain
+from discoagent.core.chain import FORGOTTEN_GROUP, Chain
 from discoagent.core.digest import Digests
 from discoagent.core.effects import (
     Connect,
@@ -37,6 +37,7 @@ class Membership:
         self.peers: dict[str, Peer] = {}
         self.by_hash: dict[int, str] = {self.me.hash: own.node}
         self.digests = Digests()
+        self.verdicts: list[tuple[ReplicaId, Entry, Cause | None]] = []  # of others, not read yet
         self.graves: OrderedDict[str, Grave] = OrderedDict()
         self.counters: Counter[str] = Counter()
         self.moved: set[str] = set()  # peers that may be shown at another clock than they were
@@ -136,6 +137,7 @@ class Membership:
         peer = self.peers[node.name] = Peer(replica, endpoint, node, since=now)
         if grave is not None and grave.incarnation == replica.incarnation:
             peer.floor = grave.clock  # a holder that lags may give us what we saw end
+            peer.beat = grave.beat
             node.hidden = not peer.shows
         self._sign(peer, age, now, direct=direct)
         self._targets = None
@@ -196,9 +198,11 @@ class Membership:
         peer.floor = 0
         return emit(self.presence.show(peer.node, self.cause(CauseWord.NODE_RETURNED)))
 
-    def forget(self, peer: Peer) -> list[Effect]:
-        """Drop a hidden node; its grave keeps hearsay from raising it."""
+    def forget(self, peer: Peer, evidence: str, cause: Cause) -> list[Effect]:
+        """Drop a node; its grave keeps hearsay from raising it. `cause`: why what is shown goes."""
         chain = peer.node.chain
+        effects = [] if peer.node.hidden else emit(self.presence.hide(peer.node, cause))
+        effects.append(StateChanged(peer.replica, peer.state, NodeState.FORGOTTEN, evidence))
         closed = peer.state is NodeState.LEFT
         clock = max(chain.clock, peer.floor)
         grave = Grave(peer.endpoint, peer.replica.incarnation, clock, peer.beat, closed)
@@ -211,13 +215,15 @@ class Membership:
         del self.by_hash[peer.node.hash]
         del self.peers[peer.replica.node]
         self._targets = None
-        return self._let_go(peer.endpoint)
+        return effects + self._let_go(peer.endpoint)
 
     def joined(self, peer: Peer, segments: list[Segment], now: float) -> list[Effect]:
         """Show what joins did to a peer's chain; a closed chain means that the node has left."""
         if not segments:
             return []
         effects = emit(self.presence.applied(peer.node, segments))
+        if FORGOTTEN_GROUP in peer.node.chain.index:
+            self.verdicts += _verdicts(peer.replica, segments)
         if peer.node.chain.closed:
             cause = _closing(segments) or self.cause(CauseWord.NODE_LEFT)
             effects += self.leave(peer, cause, now)
@@ -273,6 +279,16 @@ class Membership:
 def emit(events: Iterable[Event]) -> list[Effect]:
     """Return the effects that tell watchers of events."""
     return [Emit(event) for event in events]
+
+
+def _verdicts(
+    by: ReplicaId, segments: list[Segment]
+) -> Iterator[tuple[ReplicaId, Entry, Cause | None]]:
+    """Yield the verdicts on others that joins brought."""
+    for segment in segments:
+        for entry, cause in segment.added.values():
+            if entry.kind is Kind.FORGOTTEN:
+                yield by, entry, cause
 
 
 def _closing(segments: list[Segment]) -> Cause | None:

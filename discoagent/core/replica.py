@@ -17,6 +17,7 @@ from discoagent.core.digest import mix
 from discoagent.core.effects import Broadcast, DialOutcome, Effect, Event, NodeState, Send
 from discoagent.core.entry import UNKNOWN, Cause, Entry, Key, Kind, MemberRecord, ReplicaId
 from discoagent.core.exchange import Exchange
+from discoagent.core.forgetting import Forgetting
 from discoagent.core.greeter import Greeter
 from discoagent.core.guard import Isolation
 from discoagent.core.inbox import Inbox
@@ -63,6 +64,7 @@ class Replica:
         self._greeter = Greeter(self._members)
         self._sync = Sync(self._members)
         self._sights = Sights(self._members)
+        self._forgetting = Forgetting(self._members)
         exchange = Exchange(self._members)
         self._inbox = Inbox(
             members=self._members,
@@ -180,7 +182,16 @@ class Replica:
         if self._departed:
             return []
         effects = self._inbox.receive(envelope, self._clock.now)
+        effects += self._forgetting.look(self._clock.now)
         return effects + self._sights.look(self._clock.now)
+
+    def forget(self, node: str, cause: Cause, now: float) -> list[Effect]:
+        """Forget a known node that is not alive, here and wherever nobody hears it.
+
+        It comes back by its own word, or with its next life.
+        """
+        self._witness(now)
+        return self._forgetting.forget(node, cause, self._clock.now)
 
     def link_down(self, endpoint: str, now: float) -> list[Effect]:
         """Take in that the connection to this endpoint ended; the answer is a `Dial`."""
@@ -204,6 +215,7 @@ class Replica:
             return []
         at = self._clock.now
         effects = self._detector.tick(at)
+        effects += self._forgetting.tick(at)
         effects += self._end_handovers(at)
         effects += self._greeter.tick(at)
         effects += self._sync.tick(at)

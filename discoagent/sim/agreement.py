@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from discoagent.core.effects import NodeState
 from discoagent.core.entry import Entry, Key
 from discoagent.core.replica import Replica
-from discoagent.sim.checks import members_of
+from discoagent.sim.step import members_of
 
 if TYPE_CHECKING:
     from discoagent.sim.host import Host

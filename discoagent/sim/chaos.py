@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from discoagent.core.effects import NodeState
 from discoagent.core.entry import CauseWord, Key, Kind
 from discoagent.sim.failure import CheckFailed
 from discoagent.sim.profile import Profile
+from discoagent.sim.step import members_of
 from discoagent.sim.world import Restore, World
 
 SERVICES = ("web", "db", "api")
@@ -48,6 +50,7 @@ class Chaos:
             (world.profile.cuts, self._cut),
             (world.profile.crashes, self._crash),
             (world.profile.pauses, self._pause),
+            (world.profile.forgets, self._forget),
         )
 
     def run(self) -> None:
@@ -145,6 +148,19 @@ class Chaos:
         running = self._running()
         if running and not self._over:
             self._world.start(name, seeds=(self._luck.choice(running),))
+
+    def _forget(self) -> None:
+        """An operator has somebody forgotten who is not alive there, wherever it is alive."""
+        world, luck = self._world, self._luck
+        choices = [
+            (name, peer.replica.node)
+            for name in self._running()
+            if not world.hosts[name].paused
+            for peer in members_of(world.replica(name)).peers.values()
+            if peer.state is not NodeState.ALIVE
+        ]
+        if choices:
+            world.forget(*luck.choice(choices))
 
     def _pause(self) -> None:
         awake = [name for name in self._running() if not self._world.hosts[name].paused]

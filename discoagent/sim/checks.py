@@ -3,71 +3,25 @@ its name.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from discoagent.core import limits
 from discoagent.core.chain import Chain
-from discoagent.core.effects import Effect, Emit, Event, EventKind, NodeState, StateChanged
-from discoagent.core.entry import Cause, CauseWord, Entry, Key, Kind, ReplicaId
+from discoagent.core.effects import Effect, Emit
+from discoagent.core.entry import Kind, ReplicaId
 from discoagent.core.membership import Membership
 from discoagent.core.messages import Heartbeat
 from discoagent.core.peer import Peer
 from discoagent.core.replica import Replica
-from discoagent.core.timing import TICK
-from discoagent.sim.failure import CheckFailed
 from discoagent.sim.model import Life, serial_of
+from discoagent.sim.reasons import handovers_are_dated, removals_have_reasons, verdicts_have_reasons
+from discoagent.sim.step import Step, members_of
 
 if TYPE_CHECKING:
     from discoagent.sim.host import Host
     from discoagent.sim.world import World
 
 FULL_EVERY = 40  # steps that changed nothing visible between two full checks
-PROMPT = 0.02  # s of latency up to which a healthy peer is never even suspect
-SLACK = 1.5  # seconds that ticks, jitter and heartbeats on their way may add to a silence
-
-
-@dataclass(slots=True)
-class Observer:
-    """What one life of an agent was seen to show, from its effects alone."""
-
-    shown: dict[tuple[str, Key], Entry] = field(default_factory=dict)
-    buried: set[int] = field(default_factory=set)  # registrations that it said have ended
-    peaks: dict[str, tuple[int, int]] = field(default_factory=dict)
-    unsettled_since: dict[str, float] = field(default_factory=dict)
-    heard: dict[ReplicaId, float] = field(default_factory=dict)
-    checked: dict[str, tuple[object, ...]] = field(default_factory=dict)
-    events: list[Event] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step: whose it was, and what came out of it."""
-
-    world: "World"
-    host: "Host"
-    replica: Replica
-    effects: list[Effect]
-
-    @property
-    def observer(self) -> Observer:
-        """Return what this life has shown until now."""
-        return self.host.observer
-
-    @property
-    def members(self) -> Membership:
-        """Return whom the replica knows."""
-        return members_of(self.replica)
-
-    def fail(self, check: Callable[["Step"], None], detail: str) -> CheckFailed:
-        """Return the failure of a check, under its name."""
-        name = check.__name__.replace("_", " ")
-        return CheckFailed(name, str(self.replica.id), detail)
-
-
-def members_of(replica: Replica) -> Membership:
-    """Return whom a replica knows. It tells users less than checks need to see."""
-    return replica._members  # noqa: SLF001
 
 
 class Checks:
@@ -240,124 +194,6 @@ def events_change_something(step: Step) -> None:
         observer.shown[place] = event.entry
         if serial_of(event.entry) in observer.buried:
             raise step.fail(check, f"it had ended, and comes back: {event}")
-
-
-def removals_have_reasons(step: Step) -> None:
-    """An entry is removed because it ended, because its node is gone, or because nobody spoke for
-    it in time.
-    """
-    for effect in step.effects:
-        if not isinstance(effect, Emit) or effect.event.kind is not EventKind.REMOVED:
-            continue
-        reason = _reason(step, effect.event)
-        if reason is None:
-            raise step.fail(removals_have_reasons, f"{effect.event}")
-        if reason == "ended":
-            assert effect.event.before is not None
-            step.observer.buried.add(serial_of(effect.event.before))
-
-
-def _reason(step: Step, event: Event) -> str | None:
-    assert event.before is not None
-    registration = step.world.model.of(event.before)
-    word = event.cause.word
-    if word == CauseWord.NODE_DOWN:
-        gone = StateChanged, NodeState.DOWN
-        return "down" if _state_became(step, event.node, gone[1]) else None
-    if word == CauseWord.NODE_LEFT:
-        return "left" if _closed_by(step, event) else None
-    if word == CauseWord.UNKNOWN:
-        if registration.late or _grace_is_over(step, event.node):
-            return "late"
-        return "ended" if registration.ended is not None else None
-    if (event.node, event.before.key, event.cause) not in step.world.model.endings:
-        return None
-    return "ended" if registration.ended is not None else None
-
-
-def _state_became(step: Step, node: str, state: NodeState) -> bool:
-    return any(
-        isinstance(effect, StateChanged) and effect.replica.node == node and effect.after is state
-        for effect in step.effects
-    )
-
-
-def _closed_by(step: Step, event: Event) -> bool:
-    """Did a life of that node leave, for that cause, or for one that hearsay does not tell?"""
-    hearsay = Cause(CauseWord.NODE_LEFT, b"", 0)
-    return any(
-        life.replica.node == event.node and life.closing and event.cause in (life.closing, hearsay)
-        for life in step.world.model.lives.values()
-    )
-
-
-def _grace_is_over(step: Step, node: str) -> bool:
-    since = step.observer.unsettled_since.get(node)
-    grace = step.world.profile.timing.restart_grace / step.host.rate
-    return since is not None and step.world.now - since >= grace
-
-
-def handovers_are_dated(step: Step) -> None:
-    """Note since when a node is unsettled here, for `_grace_is_over`. (This check only looks.)"""
-    since = step.observer.unsettled_since
-    for name, peer in step.members.peers.items():
-        life = step.world.model.lives.get(peer.replica)
-        if life is None or life.settled(peer.node.chain.clock) or peer.node.hidden:
-            since.pop(name, None)
-        elif peer.node.held is not None:
-            since.setdefault(name, step.world.now)
-
-
-def verdicts_have_reasons(step: Step) -> None:
-    """Nobody is suspected or taken down without a silence, and no silence is without its cause in
-    the world.
-    """
-    for effect in step.effects:
-        if not isinstance(effect, StateChanged) or effect.before is None:
-            continue
-        if effect.after is NodeState.DOWN:
-            _judge(step, effect, step.world.profile.timing.down_after)
-        elif effect.after is NodeState.SUSPECT and step.world.profile.latency[1] <= PROMPT:
-            _judge(step, effect, step.world.profile.timing.suspect_after)
-        elif effect.after is NodeState.RESTARTING and not _was_away(step, effect.replica):
-            raise step.fail(verdicts_have_reasons, f"it was there all the time: {effect}")
-
-
-def _said_restart(step: Step, replica: ReplicaId) -> bool:
-    return step.world.model.lives[replica].said_restart
-
-
-def _was_away(step: Step, replica: ReplicaId) -> bool:
-    """Did that life say that it stops, or did it end or stand still not long ago?"""
-    owner = step.world.hosts[replica.node]
-    if _said_restart(step, replica) or not owner.awake:
-        return True
-    timing, late = step.world.profile.timing, 2 * step.world.profile.latency[1]
-    window = timing.restart_grace + timing.down_after + SLACK + late
-    return (
-        owner.life is None
-        or owner.life.replica != replica
-        or (step.world.now - owner.unreachable < window)
-    )
-
-
-def _judge(step: Step, effect: StateChanged, silence: float) -> None:
-    world, now = step.world, step.world.now
-    if effect.before is NodeState.RESTARTING or _said_restart(step, effect.replica):
-        return
-    if world.profile.timing.restart_grace == 0 and _was_away(step, effect.replica):
-        return
-    heard = step.observer.heard.get(effect.replica)
-    if heard is not None and now - heard < silence / step.host.rate - 2 * TICK:
-        raise step.fail(verdicts_have_reasons, f"heard {now - heard:.2f} s ago: {effect}")
-    owner = world.hosts[effect.replica.node]
-    if not owner.awake or owner.life is None or owner.life.replica != effect.replica:
-        return
-    trouble = world.network.troubled(owner.name, step.host.name)
-    began = max(owner.life.began, step.host.linked_since(owner.name))
-    window = silence / step.host.rate + SLACK + 2 * world.profile.latency[1]
-    if now - max(trouble, began) > window:
-        raise step.fail(verdicts_have_reasons, f"nothing is wrong with the network: {effect}")
 
 
 def lives_are_real(step: Step) -> None:

@@ -18,22 +18,21 @@ from discoagent.core.effects import (
     Redial,
     Send,
 )
-from discoagent.core.entry import Cause, CauseWord, Entry, Key, MemberRecord
-from discoagent.core.limits import MESSAGE_BYTES_MAX
+from discoagent.core.entry import Cause, CauseWord, Entry, Key, Kind, MemberRecord
+from discoagent.core.forgetting import verdict
 from discoagent.core.membership import member_entry
-from discoagent.core.messages import Envelope, Heartbeat, Message, Parting
+from discoagent.core.messages import Envelope, Heartbeat, Parting
 from discoagent.core.replica import Replica
-from discoagent.sim.checks import Checks, Observer
-from discoagent.sim.failure import CheckFailed
+from discoagent.sim.checks import Checks
+from discoagent.sim.links import PORT, Links, host_of
 from discoagent.sim.model import MEMBER_KEY, Life, Registration
 from discoagent.sim.network import Channel
+from discoagent.sim.step import Observer, members_of
 
 if TYPE_CHECKING:
     from discoagent.sim.world import World
 
-PORT = 7000
 SEED_INTERVAL = 10.0  # how often the seeds are looked up and greeted anew
-HEARTBEAT_BYTES_MAX = 100 - wire.TOPIC_BYTES
 SUB_QUEUE_MAX = 1_000
 FIRST_INCARNATION = 10_000_000_000  # microseconds that the wall clock shows at the beginning
 
@@ -57,8 +56,7 @@ class Host:
         self.dark = False  # the power is off: not even a kernel answers
         self.unreachable = 0.0  # when its agent last did not run or was stopped
         self.paused_until = 0.0
-        self._links: dict[str, float] = {}
-        self._linked_since: dict[str, float] = {}
+        self.links = Links(self)
         self._heartbeats: deque[bytes] = deque()
         self._overdue: list[Callable[[], None]] = []  # what came while the process was stopped
         self._tick_due = False
@@ -81,14 +79,6 @@ class Host:
     def clock(self) -> float:
         """Return this host's monotonic clock."""
         return self.world.now * self.rate
-
-    def linked(self, name: str) -> bool:
-        """Is there a connection to that host?"""
-        return f"{name}:{PORT}" in self._links
-
-    def linked_since(self, name: str) -> float:
-        """Return when the last connection to that host was made, whether it lasts or not."""
-        return self._linked_since.get(f"{name}:{PORT}", 0.0)
 
     def begin(self, incarnation: int, restored: list[Entry], *, settled: bool) -> None:
         """Start a life; `restored` entries, and `settled`, are in its chain before it speaks."""
@@ -143,7 +133,7 @@ class Host:
             for name in sorted(self.world.hosts):
                 self.world.hosts[name].loses(self)
         self.paused = False
-        self._links.clear()
+        self.links.clear()
         self._heartbeats.clear()
         self._overdue.clear()
         self._tick_due = self._flush_due = False
@@ -191,6 +181,15 @@ class Host:
         if key in self.life.dots:
             self.life.withdraw(key)
         self._turn(f"withdraw {key[1]}/{key[2]} {cause.word}", self.replica.withdraw, key, cause)
+
+    def forget(self, node: str, cause: Cause) -> None:
+        """Forget a node that is not alive here, as an operator asks for."""
+        assert self.replica is not None
+        assert self.life is not None
+        forgotten = members_of(self.replica).peers[node].replica
+        self.world.model.verdicts.add(forgotten)
+        self.life.put(verdict(forgotten))
+        self._turn(f"forget {forgotten}", self.replica.forget, node, cause)
 
     def settle(self) -> None:
         """Say that all that outlived the former life is registered again."""
@@ -263,6 +262,7 @@ class Host:
         assert self.replica is not None
         with world.profile.knobs.applied():
             effects = verb(*arguments, self.clock())
+        self._note_dropped_verdicts()
         if label:
             world.trace.fold(world.now, self.name, label.encode())
             world.say(self.name, label)
@@ -274,6 +274,16 @@ class Host:
             pacing = world.profile.pacing
             self.later(world.random.uniform(0, pacing) if pacing else 0.0, self._flush)
 
+    def _note_dropped_verdicts(self) -> None:
+        """Write down what the replica decides by itself: when a verdict of its own has had its
+        time.
+        """
+        assert self.replica is not None
+        assert self.life is not None
+        for key in [key for key in self.life.dots if key[0] is Kind.FORGOTTEN]:
+            if self.replica.own.get(key) is None:
+                self.life.withdraw(key)
+
     # ---- effects
 
     def _run(self, effect: Effect) -> None:  # noqa: C901 - one case an effect
@@ -281,14 +291,14 @@ class Host:
             self.world.say(self.name, effect)
         match effect:
             case Broadcast() | Send() | Answer():
-                self._send(effect)
+                self.links.send(effect)
             case Connect(endpoint):
-                self._connect(endpoint)
+                self.links.connect(endpoint)
             case Redial(endpoint):
-                self._hang_up(endpoint)
-                self._connect(endpoint)
+                self.links.hang_up(endpoint)
+                self.links.connect(endpoint)
             case Disconnect(endpoint):
-                self._hang_up(endpoint)
+                self.links.hang_up(endpoint)
             case Dial(endpoint):
                 self._dial(endpoint)
             case Emit(event):
@@ -302,7 +312,7 @@ class Host:
         """See a connection end because the process at its other end did, unless the way is cut."""
         network = self.world.network
         cut = network.is_cut(other.name, self.name) or network.is_cut(self.name, other.name)
-        if other is not self and self.running and self.linked(other.name) and not cut:
+        if other is not self and self.running and self.links.to(other.name) and not cut:
             delay = self.world.random.uniform(*self.world.profile.latency)
             self.later(delay, lambda: self._lost(other.endpoint))
 
@@ -320,51 +330,6 @@ class Host:
             self._turn(label, self.replica.dialled, endpoint, outcome)
 
         self.later(delay, told)
-
-    def _connect(self, endpoint: str) -> None:
-        """Connect where nothing is; the handshake takes three ways through the network."""
-        handshake = 3 * self.world.random.uniform(*self.world.profile.latency)
-        if endpoint not in self._links:
-            self._links[endpoint] = self._linked_since[endpoint] = self.world.now + handshake
-
-    def _hang_up(self, endpoint: str) -> None:
-        self._links.pop(endpoint, None)
-        self.world.network.hang_up(self.name, host_of(endpoint))
-
-    def _send(self, effect: Broadcast | Send | Answer) -> None:  # noqa: C901 - likewise
-        frame = self._encode(effect.message)
-        send = self.world.network.send
-        match effect:
-            case Broadcast():
-                for name in sorted(self.world.hosts):
-                    if self.world.hosts[name].hears(self.endpoint):
-                        send(self.name, name, Channel.PUBLISH, frame, None)
-            case Send(endpoints):
-                for endpoint in endpoints:
-                    if endpoint not in self._links:
-                        raise CheckFailed(
-                            "sends go over connections", self.name, f"none to {endpoint}: {effect}"
-                        )
-                    if host_of(endpoint) in self.world.hosts:
-                        send(self.name, host_of(endpoint), Channel.ASK, frame, None)
-            case Answer(to):
-                if self.world.hosts[to.node].linked(self.name):
-                    send(self.name, to.node, Channel.ANSWER, frame, to)
-
-    def _encode(self, message: Message) -> bytes:
-        assert self.replica is not None
-        frame = wire.encode(message, self.replica.id)
-        kind = type(message).__name__
-        self.world.sent[kind] = self.world.sent.get(kind, 0) + 1
-        bound = HEARTBEAT_BYTES_MAX if isinstance(message, Heartbeat) else MESSAGE_BYTES_MAX
-        if len(frame) > bound:
-            raise CheckFailed("messages are bounded", self.name, f"{len(frame)} bytes: {message}")
-        self.world.trace.fold(self.world.now, self.name, frame)
-        return frame
-
-    def hears(self, endpoint: str) -> bool:
-        """Is the SUB socket connected to that endpoint, handshake and all?"""
-        return self.running and self._links.get(endpoint, self.world.now) < self.world.now
 
     def _rise_above(self, incarnation: int) -> None:
         """Begin anew above a former life that the cluster remembers: the clock was set back."""
@@ -385,8 +350,3 @@ class Host:
 def settled_entry(record: MemberRecord) -> Entry:
     """Return the member record as `settle` makes it."""
     return member_entry(replace(record, settled=True))
-
-
-def host_of(endpoint: str) -> str:
-    """Return the name of the host that listens there."""
-    return endpoint.rsplit(":", 1)[0]

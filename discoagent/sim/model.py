@@ -103,6 +103,7 @@ class Model:
         self.registrations: list[Registration] = []
         self.endings: set[tuple[str, Key, Cause]] = set()
         self.names: dict[int, str] = {}
+        self.verdicts: set[ReplicaId] = set()  # lives that an operator had forgotten
         self._number = 0
 
     def begin(self, replica: ReplicaId, now: float, boot: str) -> Life:

@@ -166,7 +166,7 @@ class Network:
         if channel is Channel.PUBLISH:
             retry = self._profile.latency[1] + 0.5
             self._world.at(retry, lambda: self._arrive(source, target, channel, frame, None))
-        elif self._world.hosts[source].linked(target):
+        elif self._world.hosts[source].links.to(target):
             self._wait(source, target, frame)
 
     def _wait(self, source: str, target: str, frame: bytes) -> None:

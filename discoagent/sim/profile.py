@@ -78,6 +78,7 @@ class Profile:
     cuts: float = 0.0
     crashes: float = 0.0
     pauses: float = 0.0
+    forgets: float = 0.0
     outage: float = 8.0
     timing: Timing = PATIENT
     knobs: Knobs = Knobs()
@@ -116,4 +117,5 @@ class Profile:
                 chunk_bytes=luck.choice((200, 1_000)) if small else None,
             ),
             newcomers=luck.choice((0, 0, 0, 1, 2)),
+            forgets=rarely(0.1, 0.3),
         )

@@ -167,6 +167,10 @@ class World:
             self._end(host, key, cause)
         host.depart(Parting.LEAVE, cause)
 
+    def forget(self, by: str, name: str) -> None:
+        """Let an operator have an agent forget a node that is not alive there."""
+        self.hosts[by].forget(name, self.model.cause(CauseWord.NODE_FORGOTTEN))
+
     def pause(self, name: str, seconds: float) -> None:
         """Stop a process for a while, as SIGSTOP does."""
         host = self.hosts[name]

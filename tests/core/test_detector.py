@@ -201,7 +201,10 @@ class TestSilence:
         assert members.peers == {"b": b}
         detector.tick(later)
         assert members.peers == {"b": b}
-        assert detector.tick(later + 1) == [Disconnect("b:1")]
+        assert detector.tick(later + 1) == [
+            changed(NodeState.DOWN, NodeState.FORGOTTEN, "it was down for forget_after"),
+            Disconnect("b:1"),
+        ]
         assert members.peers == {}
 
     def test_our_own_pause_is_nobody_s_silence(self, detector: Detector, b: Peer) -> None:

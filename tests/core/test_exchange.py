@@ -17,7 +17,7 @@ from discoagent.core.membership import Membership
 from discoagent.core.messages import Digest, DigestReply, Heartbeat
 from discoagent.core.peer import Peer
 from tests.core.cluster import Cluster
-from tests.core.vocabulary import A, B, C, D, entry, join, meet, snapshot
+from tests.core.vocabulary import A, B, C, D, entry, forget, join, meet, snapshot
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_two_that_know_different_others_meet_them(cluster: Cluster) -> None:
         if other in members.peers:
             peer = members.peers[other]
             members.hide(peer, NodeState.DOWN, members.cause("node-down"), "", cluster.now)
-            members.forget(peer)
+            forget(members, peer)
             members.graves.clear()
     cluster.put("b", entry())
     cluster.lose = lambda _by, _to, _message: False

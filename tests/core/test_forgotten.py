@@ -6,7 +6,7 @@ from discoagent.core.greeter import FORGOTTEN_INTERVAL, Greeter
 from discoagent.core.membership import Membership
 from discoagent.core.messages import Hello, Refusal, RefusalKind
 from discoagent.core.timing import TICK
-from tests.core.vocabulary import LEFT, B, C, D, meet
+from tests.core.vocabulary import LEFT, B, C, D, forget, meet
 
 
 def greeted_at(effects: list[Effect]) -> list[str]:
@@ -18,18 +18,18 @@ def greeted_at(effects: list[Effect]) -> list[str]:
     ]
 
 
-def forget(members: Membership, replica: ReplicaId, state: NodeState) -> None:
+def bury(members: Membership, replica: ReplicaId, state: NodeState) -> None:
     """Let a forget a peer that was in that state."""
     peer = meet(members, replica)
     members.hide(peer, state, LEFT, "", 9.0)
-    members.forget(peer)
+    forget(members, peer)
 
 
 def test_they_are_greeted_in_turn_for_ever(members: Membership) -> None:
     """But not those that left."""
     greeter = Greeter(members)
     for replica, state in ((B, NodeState.DOWN), (C, NodeState.LEFT), (D, NodeState.DOWN)):
-        forget(members, replica, state)
+        bury(members, replica, state)
 
     ticks = [place * FORGOTTEN_INTERVAL for place in range(1, 5)]
     greeted = [greeted_at(greeter.tick(now)) for now in ticks]
@@ -42,7 +42,7 @@ def test_they_are_greeted_in_turn_for_ever(members: Membership) -> None:
 def test_not_where_another_cluster_moved_in(members: Membership) -> None:
     """It refused us once, and will again."""
     greeter = Greeter(members)
-    forget(members, B, NodeState.DOWN)
+    bury(members, B, NodeState.DOWN)
     greeter.tick(FORGOTTEN_INTERVAL)
     greeter.refusal(Refusal(1, RefusalKind.CLUSTER, "other", "no"), C, FORGOTTEN_INTERVAL)
 

@@ -26,7 +26,7 @@ from discoagent.core.membership import Membership
 from discoagent.core.messages import Hello, Refusal, RefusalKind, Welcome
 from discoagent.core.timing import TICK
 from tests.core.cluster import Cluster
-from tests.core.vocabulary import A, B, C, meet, record
+from tests.core.vocabulary import A, B, C, forget, meet, record
 
 WIRE = (1, 1)
 
@@ -189,7 +189,7 @@ class TestAnswering:
         assert peer is not None
         peer.node.chain.clock = 2  # its record came and went
         members.hide(peer, NodeState.LEFT, members.cause("node-left"), "it left", 2.0)
-        members.forget(peer)
+        forget(members, peer)
 
         assert greeter.hello(hello(2, "b:1"), B, 3.0) == (None, [])
         assert greeter.hello(hello(3, "b:1"), ReplicaId("b", 2), 3.0)[0] is not None

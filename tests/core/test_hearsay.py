@@ -22,7 +22,7 @@ from discoagent.core.messages import Acquaintance, Hello, Standing
 from discoagent.core.peer import Asked, Peer
 from discoagent.core.sync import Sync
 from discoagent.core.timing import TICK
-from tests.core.vocabulary import LEFT, B, meet
+from tests.core.vocabulary import LEFT, B, forget, meet
 
 B2 = ReplicaId("b", 2)
 
@@ -130,7 +130,7 @@ class TestStrangers:
         """Is greeted: only its own word brings it back."""
         members = listener.members
         members.hide(meet(members, B), NodeState.DOWN, LEFT, "it was silent", 9.0)
-        members.forget(members.peers["b"])
+        forget(members, members.peers["b"])
 
         peer, effects = listener.hears(B, 0.5)
 

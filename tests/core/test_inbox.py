@@ -97,6 +97,17 @@ class TestStrangers:
         assert says(message, C) == []
         assert a.counters == {reason: 1}
 
+    def test_one_whom_we_only_forgot(self, cluster: Cluster, a: Replica, says: Says) -> None:
+        """It lives, it seems: its answer to a Hello would bring it back."""
+        cluster.wait(6)
+        cluster.run("a", a.forget("b", REGISTERED, cluster.now))
+
+        effects = says(Digest(1, ((B, 1),)))
+        assert [it.message for it in effects if isinstance(it, Send)] == [
+            Hello(2, "home", "a:1", (1, 1), (), 2)
+        ]
+        assert says(Digest(1, ((B2, 1),)), B2) == []
+
     def test_a_question_without_a_sender(self, a: Replica, says: Says) -> None:
         """There is nobody to answer."""
         assert says(Hello(1, "home", "c:1", (1, 1)), None) == []

@@ -18,6 +18,7 @@ from tests.core.vocabulary import (
     added,
     chain_of,
     entry,
+    forget,
     join,
     meet,
     member,
@@ -131,7 +132,10 @@ class TestForgetting:
         peer = meet(members, B)
         down(members, peer)
 
-        assert members.forget(peer) == [Disconnect("b:1")]
+        assert forget(members, peer) == [
+            StateChanged(B, NodeState.DOWN, NodeState.FORGOTTEN, "long ago"),
+            Disconnect("b:1"),
+        ]
         assert members.peer_at("b:1") is None
         assert members.learn(B, "b:1", 0.0, 30.0, direct=False) == (None, [])
         assert members.counters == {"grave": 1}
@@ -147,7 +151,7 @@ class TestForgetting:
         peer = meet(members, B)
         join(members, peer, late)
         down(members, peer)
-        members.forget(peer)
+        forget(members, peer)
 
         peer = meet(members, B)
         assert join(members, peer, early) == []
@@ -157,12 +161,21 @@ class TestForgetting:
         members.check()
         assert peer.shows
 
+    def test_its_old_beats_are_known(self, members: Membership) -> None:
+        """What was heard before it was forgotten is no sign of life after."""
+        peer = meet(members, B)
+        peer.beat = 7
+        down(members, peer)
+        forget(members, peer)
+
+        assert meet(members, B).beat == 7
+
     def test_a_newer_life_is_shown_at_once(self, members: Membership) -> None:
         """Even if it comes while the one that was forgotten is not shown yet."""
         peer = meet(members, B)
         join(members, peer, snapshot(B, E1))
         down(members, peer)
-        members.forget(peer)
+        forget(members, peer)
         peer = meet(members, B)
 
         assert meet(members, B2) is peer
@@ -173,7 +186,7 @@ class TestForgetting:
         """Whatever way it comes."""
         peer = meet(members, B2)
         down(members, peer)
-        members.forget(peer)
+        forget(members, peer)
 
         assert members.learn(B, "b:1", 0.0, 30.0, direct=True) == (None, [])
         assert members.learn(ReplicaId("b", 3), "b:1", 0.0, 30.0, direct=False)[0] is not None
@@ -182,7 +195,7 @@ class TestForgetting:
         """Not even by its own word: that is late."""
         peer = meet(members, B)
         members.hide(peer, NodeState.LEFT, LEFT, "it left", 20.0)
-        members.forget(peer)
+        forget(members, peer)
 
         assert members.learn(B, "b:1", 0.0, 30.0, direct=True) == (None, [])
 
@@ -194,7 +207,7 @@ class TestForgetting:
         for replica in (B, C):
             peer = meet(members, replica)
             down(members, peer)
-            members.forget(peer)
+            forget(members, peer)
 
         assert list(members.graves) == ["c"]
 
@@ -268,7 +281,9 @@ class TestLinks:
         effects = members.hide(old, NodeState.DOWN, members.cause("node-down"), "", 20.0)
 
         assert effects == [StateChanged(B, NodeState.ALIVE, NodeState.DOWN, "")]
-        assert members.forget(old) == []
+        assert forget(members, old) == [
+            StateChanged(B, NodeState.DOWN, NodeState.FORGOTTEN, "long ago")
+        ]
         assert members.peer_at("b:1") is new
 
     def test_who_is_present_is_who_is_reached(self, members: Membership) -> None:

@@ -22,7 +22,7 @@ from discoagent.core.entry import ReplicaId
 from discoagent.core.membership import Membership
 from discoagent.core.messages import Probe
 from discoagent.core.peer import NEVER, Asked, Peer
-from tests.core.vocabulary import B, C, D, entry, meet
+from tests.core.vocabulary import B, C, D, entry, forget, meet
 
 E1 = entry("1")
 OPEN, REFUSED, MUTE, SILENT = DialOutcome
@@ -233,7 +233,7 @@ class TestProbes:
         members.peers["b"].heard = 10.0
         probe = self.probes(detector, 13.5)[0]
         members.hide(c, NodeState.DOWN, members.cause("node-down"), "", 13.6)
-        members.forget(c)
+        forget(members, c)
 
         assert isinstance(probe.message, Probe)
         assert detector.answered(probe.message.number, C, 13.7) is not None

@@ -108,6 +108,11 @@ def join(members: Membership, peer: Peer, *deltas: Delta) -> list[Effect]:
     return effects
 
 
+def forget(members: Membership, peer: Peer) -> list[Effect]:
+    """Let a forget another, because it was long ago."""
+    return members.forget(peer, "long ago", members.cause("node-forgotten"))
+
+
 def ask(to: ReplicaId, number: int, *wants: Want) -> Send:
     """Return the effect that asks for chains."""
     return Send((f"{to.node}:1",), SyncRequest(number, wants))

@@ -6,7 +6,7 @@ import pytest
 
 from discoagent.core.effects import NodeState
 from discoagent.core.timing import Timing
-from discoagent.sim import Profile, World
+from discoagent.sim import Profile
 from discoagent.sim.network import Channel
 from tests.sim.worlds import (
     ALWAYS,
@@ -15,17 +15,12 @@ from tests.sim.worlds import (
     is_chunk,
     is_heartbeat,
     is_push,
+    state,
     three,
     told,
 )
 
 FORGETFUL = Timing(restart_grace=6.0, forget_after=12.0)
-
-
-def state(world: World, observer: str, node: str) -> NodeState | None:
-    """Return how one agent sees another; None if it does not know it."""
-    views = world.replica(observer).members(world.hosts[observer].clock())
-    return next((view.state for view in views if view.replica.node == node), None)
 
 
 def test_a_newcomer_beside_a_node_that_is_down() -> None:

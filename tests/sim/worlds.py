@@ -4,7 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from discoagent import wire
-from discoagent.core.messages import DeltaMessage, Heartbeat, Message, SyncChunk
+from discoagent.core.effects import NodeState
+from discoagent.core.messages import (
+    DeltaMessage,
+    DigestReply,
+    Heartbeat,
+    Message,
+    ProbeReply,
+    SyncChunk,
+    Welcome,
+)
 from discoagent.sim import Profile, World
 from discoagent.sim.network import Channel
 
@@ -20,6 +29,11 @@ def is_push(message: Message) -> bool:
 def is_heartbeat(message: Message) -> bool:
     """Is it a heartbeat?"""
     return isinstance(message, Heartbeat)
+
+
+def is_tale(message: Message) -> bool:
+    """Does it tell of third parties?"""
+    return isinstance(message, Welcome | ProbeReply | DigestReply)
 
 
 def is_chunk(message: Message) -> bool:
@@ -46,6 +60,12 @@ def three(seed: int = 1, profile: Profile | None = None, names: str = "abc") -> 
 def everywhere(world: World, names: str, entry: str) -> bool:
     """Do all these agents show it?"""
     return all(entry in world.shown(name) for name in names)
+
+
+def state(world: World, observer: str, node: str) -> NodeState | None:
+    """Return how one agent sees another; None if it does not know it."""
+    views = world.replica(observer).members(world.hosts[observer].clock())
+    return next((view.state for view in views if view.replica.node == node), None)
 
 
 def clock(world: World, observer: str, node: str) -> int:
