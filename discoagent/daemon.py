@@ -9,7 +9,6 @@ exit 2   configuration                      exit 7   internal
 exit 4   permission
 """
 
-import asyncio
 import contextlib
 import errno
 import logging
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from discoagent import __version__, config, logs
+from discoagent import __version__, config, logs, tls
 from discoagent.config import Config, ConfigError
 from discoagent.errors import DiscoError
 
@@ -106,6 +105,9 @@ def main(*, config_file: Path | None, check_config: bool, **flags: Any) -> None:
 
 def run(loaded: Config, load: Callable[[], Config]) -> int:
     """Run an agent until it ends and return the exit code; `load` reads the configuration anew."""
+    tls.postpone()
+    import asyncio
+
     try:
         return asyncio.run(_serve(loaded, load))
     except DiscoError as error:
@@ -138,6 +140,8 @@ async def _serve(loaded: Config, load: Callable[[], Config]) -> int:
 @contextlib.contextmanager
 def _handled(handlers: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
     """Let the running loop call these at these signals, until the block ends."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     for number, handler in handlers.items():
         loop.add_signal_handler(number, handler)

@@ -3,16 +3,18 @@
 An endpoint names two ports: the ROUTER's, which is written, and the PUB's, which is the next one.
 """
 
-import asyncio
 import contextlib
 import ipaddress
 import re
 import socket
 import threading
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from discoagent.core.limits import ENDPOINT_BYTES_MAX
+
+if TYPE_CHECKING:
+    import asyncio
 
 PORT_MAX = 65_534  # the PUB listens on the port after it
 LOOKUP_TIMEOUT = 5.0  # seconds one DNS look-up may take
@@ -144,6 +146,8 @@ async def resolve(endpoint: Endpoint) -> list[Endpoint]:
     """
     if is_literal(endpoint.host):
         return [endpoint]
+    import asyncio  # here, for who only reads endpoints has no use for it
+
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[list[Endpoint] | OSError] = loop.create_future()
     # A daemon thread of its own, not the loop's executor: that one is joined at exit, and a
@@ -162,7 +166,7 @@ async def resolve(endpoint: Endpoint) -> list[Endpoint]:
 
 def _look_up(
     endpoint: Endpoint,
-    loop: asyncio.AbstractEventLoop,
+    loop: "asyncio.AbstractEventLoop",
     answer: "asyncio.Future[list[Endpoint] | OSError]",
 ) -> None:
     """Run `addresses` in this thread and hand what came of it to the loop, if it still runs."""

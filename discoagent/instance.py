@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 
+from discoagent.core.digest import hashed
 from discoagent.core.limits import OWNER_IDENTITY_BYTES
 from discoagent.errors import DiscoError
 from discoagent.modes import Mode
@@ -103,9 +104,7 @@ def pack_owner(owner: Owner, start: int | None, identity: tuple[Any, ...]) -> by
 
     `start` is the process's start time in clock ticks, `identity` what makes it the same owner.
     """
-    import hashlib  # it loads OpenSSL, which `discoctl list` has no use for
-
-    digest = hashlib.blake2b(repr(identity).encode(), digest_size=OWNER_IDENTITY_BYTES).digest()
+    digest = hashed(repr(identity).encode(), OWNER_IDENTITY_BYTES)
     rest: bytes = msgpack.packb([owner.uid, owner.pid, start, owner.exe, owner.unit])
     return digest + rest
 

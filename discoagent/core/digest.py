@@ -4,14 +4,22 @@ A digest is compared between agents that trust each other, so 64 bits of a good 
 chance collision costs one delayed repair, and the next change ends it.
 """
 
-from hashlib import blake2b
+try:
+    from _blake2 import blake2b  # without hashlib, which loads OpenSSL as well: 4 MiB for nothing
+except ImportError:
+    from hashlib import blake2b
 
 _MASK = (1 << 64) - 1
 
 
+def hashed(raw: bytes, size: int) -> bytes:
+    """Return a BLAKE2b hash of so many bytes."""
+    return blake2b(raw, digest_size=size).digest()
+
+
 def name_hash(name: str) -> int:
     """Return the 8-byte hash by which a node's or a cluster's name travels in heartbeats."""
-    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
+    return int.from_bytes(hashed(name.encode(), 8), "big")
 
 
 def mix(value: int) -> int:

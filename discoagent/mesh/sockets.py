@@ -5,7 +5,6 @@ Every option is set for a measured reason; the comment beside it says which.
 
 import asyncio
 import errno
-import hashlib
 import itertools
 import os
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from functools import lru_cache
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from discoagent.core.digest import hashed
 from discoagent.core.entry import ReplicaId
 from discoagent.core.limits import MESSAGE_BYTES_MAX, NODES_MAX
 from discoagent.core.timing import CONNECT_TIMEOUT
@@ -52,7 +52,7 @@ def routing_id(replica: ReplicaId) -> bytes:
 
     One a life: with ROUTER_HANDOVER two live connections of one name would throw each other out.
     """
-    node = hashlib.blake2b(replica.node.encode(), digest_size=8).digest()
+    node = hashed(replica.node.encode(), 8)
     return b"d" + node + replica.incarnation.to_bytes(8, "big")
 
 

@@ -18,13 +18,13 @@ The topic is the SUB socket's prefix; `encode` and `decode` leave it out. The fi
 two forms apart: a version number here, the header of an array there.
 """
 
-import hashlib
 import struct
 from collections.abc import Mapping
 from types import MappingProxyType
 
 import msgpack
 
+from discoagent.core.digest import hashed
 from discoagent.core.entry import ReplicaId
 from discoagent.core.limits import EXTENSION_BYTES_MAX, EXTENSIONS_MAX, MESSAGE_BYTES_MAX
 from discoagent.core.messages import Envelope, Heartbeat, Message
@@ -58,7 +58,7 @@ _ARRAY_HEADERS = frozenset({*range(0x90, 0xA0), 0xDC, 0xDD})
 
 def topic(cluster: str) -> bytes:
     """Return what the frames of this cluster's heartbeats start with: TOPIC_BYTES of hash."""
-    return hashlib.blake2b(cluster.encode(), digest_size=TOPIC_BYTES).digest()
+    return hashed(cluster.encode(), TOPIC_BYTES)
 
 
 def encode(

@@ -12,6 +12,7 @@ from tests.house.project import ROOT, imports, module_name, python_files, tree
 CORE = python_files("discoagent/core")
 # Of the standard library the core names what computes; some of these import os or time themselves.
 COMPUTES = {
+    "_blake2",
     "abc",
     "bisect",
     "collections",

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib.util import find_spec
 
+from discoagent import tls
 from discoagent.checks.spec import CRITICAL, Check
 from discoagent.local.checks.health import Outcome
 from discoagent.local.checks.workers import Workers
@@ -58,6 +59,7 @@ class Web:
 
 
 def _load() -> Get:
+    tls.enable()
     from discoagent.local.checks.http_client import get
 
     return get
