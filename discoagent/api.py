@@ -113,6 +113,8 @@ that still fits several is refused with code 2.
         -> {"settings": {key: value}}, the configuration in force
     join        addresses: ["HOST:PORT"...], wait_ms (2000)
         -> {"results": [[address, ok, error or nil, code]...]}, code 0, 1 (not reached) or 4
+    forget      node
+        -> {"node", "state": what it was before}
     leave
         -> {} once the departure was told to all; then the agent ends
 
@@ -144,7 +146,8 @@ when a registration is said again. Commands run as the owner, and are refused wh
 become that user.
 
 *update* applies `tags` and `meta`, then `untag` and `unset`, then `tag` and `set`. *join*,
-*leave*, *monitor*, *settings* and changing the *log-level* are for root and the agent's own user.
+*leave*, *forget*, *monitor*, *settings* and changing the *log-level* are for root and the agent's own
+user.
 
 **Tokens.** A watch with `token` is told what leads from there to now; a `reset` with a node (nil:
 of all) where that is not known, and the node's present as `added`. Each event carries the token of

@@ -122,6 +122,7 @@ class Life:
             send_peers=self._transport.send,
             dial=dial,
             spawn=self._spawn,
+            perform=self._perform,
             clock=clock,
             settings=lambda: asdict(self._config),
         )

@@ -56,6 +56,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "status": "cluster:status",
         "join": "cluster:join",
         "leave": "cluster:leave",
+        "forget": "cluster:forget",
         "ping": "cluster:ping",
         "converged": "cluster:converged",
     },

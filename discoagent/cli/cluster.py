@@ -1,11 +1,19 @@
-"""The agent and its peers: `members status join leave ping version`."""
+"""The agent and its peers: `members status join leave forget ping version`."""
 
 from typing import Any
 
 import click
 
 from discoagent.cli import output, views
-from discoagent.cli.command import DURATION, PARTIAL, Duration, Session, finish, verb
+from discoagent.cli.command import (
+    DURATION,
+    PARTIAL,
+    Duration,
+    Session,
+    completes,
+    finish,
+    verb,
+)
 from discoagent.cli.views import JOINS, MEMBERS, STANDINGS
 from discoagent.errors import DiscoError, Refused, TimeoutExpired
 
@@ -117,6 +125,21 @@ def leave(session: Session) -> int:
         node = disco.hello().node
         disco.leave()
     printer.value({"node": node, "left": True}, [("", f"{node} has left")])
+    return 0
+
+
+@verb("forget", example="discoctl forget web-3")
+@click.argument("node", shell_complete=completes("nodes"))
+def forget(session: Session, node: str) -> int:
+    """Let all agents forget a node that will not come back: what is still shown of it is gone at
+    once.
+
+    4 when it is alive. Should it come back after all, it is welcome.
+    """
+    printer = session.printer(output.COMMON)
+    with session.disco() as disco:
+        found = disco.forget(node)
+    printer.value(found, [("", f"{node} is forgotten; it was {found['state']}")])
     return 0
 
 

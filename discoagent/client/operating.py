@@ -53,6 +53,15 @@ class Operating(Base):
         """
         return self._pool.ask(operator_calls.log_level(level))
 
+    def forget(self, node: str) -> Json:
+        """Let all agents forget a node that is not alive; return its name and former state.
+
+        Its entries are gone at once, if any are still shown. It is back when it is heard again, or
+        with its next life. For root and the agent's own user. Raises Refused if it is alive,
+        NoInstance if the agent does not know it.
+        """
+        return self._pool.ask(operator_calls.forget(node))
+
     def monitor(self, level: str = "info", *, timeout: float | None = None) -> Iterator[LogLine]:
         """Return the agent's log from now on, at a level of its own; for root and the agent's user.
 

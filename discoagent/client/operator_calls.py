@@ -21,6 +21,11 @@ def examine() -> Call[list[list[str]]]:
     )
 
 
+def forget(node: str) -> Call[Json]:
+    """Let the cluster forget a node."""
+    return Call("forget", {"node": node}, lambda _, body: dict(body))
+
+
 def settings() -> Call[Json]:
     """Ask for the configuration in force."""
     return Call("settings", {}, lambda _, body: dict(body["settings"]))

@@ -178,6 +178,12 @@ class Examine(NamedTuple):
     """Ask what is wrong with the agent's set-up."""
 
 
+class Forget(NamedTuple):
+    """Forget a node, here and everywhere."""
+
+    node: str
+
+
 class Join(NamedTuple):
     """Greet these nodes."""
 
@@ -216,6 +222,7 @@ Call = (
     | Monitor
     | Examine
     | Settings
+    | Forget
     | Join
     | Leave
 )

@@ -1,4 +1,4 @@
-"""What an operator asks of the agent itself: its log, and what is wrong with its set-up."""
+"""What an operator asks of the agent: its log, what is wrong with its set-up, other nodes."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from discoagent import logs
 from discoagent.clock import Clock
+from discoagent.core.effects import Effect
 from discoagent.core.messages import Message
 from discoagent.core.replica import Replica
 from discoagent.local import operations, owners
@@ -13,6 +14,7 @@ from discoagent.local.about import About
 from discoagent.local.door import Caller
 from discoagent.local.examiner import Dial, Examiner
 from discoagent.local.monitors import Monitors
+from discoagent.local.nodes import Nodes
 from discoagent.store import Store
 
 
@@ -38,13 +40,18 @@ class Operator:
         send_peers: Callable[[Iterable[str], Message], None],
         dial: Dial,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
+        perform: Callable[[list[Effect]], None],
         clock: Clock,
         settings: Callable[[], Mapping[str, Any]],
     ) -> None:
-        """`uid` is the agent's own; `send_here` answers on the local socket, `dial` connects."""
+        """`uid` is the agent's own; `send_here` answers on the local socket, `dial` connects.
+
+        `perform` runs effects.
+        """
         self._uid = uid
         self._spawn = spawn
         self._settings = settings
+        self._nodes = Nodes(replica, perform, clock)
         self.monitors = Monitors(loop=loop, send=send_here, listen=logs.listen)
         self.examiner = Examiner(
             replica=replica,
@@ -77,7 +84,12 @@ class Operator:
         def examine(caller: Caller, _: operations.Examine) -> None:
             self._spawn(examined(caller))
 
+        def forget(caller: Caller, call: operations.Forget) -> None:
+            owners.check_operator(caller.asker, self._uid, "forget")
+            desk.answer(caller, self._nodes.forget(call.node, caller.asker))
+
         return {
+            operations.Forget: forget,
             operations.LogLevel: log_level,
             operations.Monitor: monitor,
             operations.Examine: examine,

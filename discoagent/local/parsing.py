@@ -15,6 +15,7 @@ from discoagent.local.operations import (
     Converged,
     Deregister,
     Examine,
+    Forget,
     Get,
     Hello,
     Join,
@@ -187,6 +188,7 @@ _OPERATIONS: Mapping[str, _Operation] = {
     "monitor": _Operation(Monitor, {"level": rules.log_level}),
     "examine": _Operation(Examine, {}),
     "settings": _Operation(Settings, {}),
+    "forget": _Operation(Forget, {"node": rules.name}, frozenset({"node"})),
     "join": _Operation(Join, {"addresses": rules.addresses, **_WAIT}, frozenset({"addresses"})),
     "leave": _Operation(Leave, {}),
 }

@@ -73,6 +73,7 @@ ERRORS: list[tuple[str, int]] = [
     ("register x --static --tag=", 2),
     ("ping --socket /nowhere/agent.sock", 3),
     ("update remote --port 1", 4),
+    ("forget b", 4),
     ("register web --port 80 --pid 1", 6),
     ("wait nope --timeout 10ms", 124),
 ]
@@ -211,6 +212,6 @@ def test_an_error_is_what_was_promised(
 
 def test_every_command_has_its_schema() -> None:
     """A new output is entered in `tests/schemas` and in the cases above."""
-    covered = {asked.split()[0] for asked, *_ in CASES} | {"monitor", "leave"}
+    covered = {asked.split()[0] for asked, *_ in CASES} | {"monitor", "leave", "forget"}
 
     assert set(COMMANDS) - WITHOUT_JSON.keys() == covered
