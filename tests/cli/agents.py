@@ -5,19 +5,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.agent.harness import AgentProcess, start_agent
+from tests.agent.harness import DAEMON, AgentProcess, start_agent
 
 
 class Agent:
     """One agent on loopback; started again it is the same node at the same place.
 
-    It is labelled with a rack of its own.
+    It is labelled with a rack of its own. `program`: what runs in place of the daemon itself.
     """
 
-    def __init__(self, node: str, directory: Path, cluster: str = "cli") -> None:
+    def __init__(
+        self, node: str, directory: Path, cluster: str = "cli", program: str = DAEMON
+    ) -> None:
         self.node = node
         self.directory = directory
         self.cluster = cluster
+        self.program = program
         self.endpoint = "127.0.0.1:0"
         self.process: AgentProcess | None = None
 
@@ -47,6 +50,7 @@ class Agent:
             join=join,
             cluster=self.cluster,
             settings={"labels.rack": f"rack-{self.node}"},
+            program=self.program,
         )
         self.endpoint = self.process.bind
 

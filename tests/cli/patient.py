@@ -1,0 +1,13 @@
+"""An agent that gives a wrapper all the time it needs: `python -m tests.cli.patient FLAGS...`.
+
+An agent gives a living wrapper 25 ms to tell how its process ended: a busy machine takes longer.
+"""
+
+from discoagent.daemon import main
+from discoagent.local import lifetimes
+
+PATIENCE_SECONDS = 10.0
+
+if __name__ == "__main__":
+    vars(lifetimes)["WRAPPER_PATIENCE"] = PATIENCE_SECONDS
+    main()
