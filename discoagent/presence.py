@@ -187,12 +187,15 @@ class PresenceEvent(NamedTuple):
             was.shown if was else None,
             cause,
             unpack_actor(actor or b""),
-            token,
+            token if isinstance(token, str) else None,
             node,
         )
 
 
-def event_of(row: Sequence[Any]) -> Event | PresenceEvent:
+AnyEvent = Event | PresenceEvent
+
+
+def event_of(row: Sequence[Any]) -> AnyEvent:
     """Read an event of the local API, of an instance or of a meta."""
     about = row[2] or row[3]
     return PresenceEvent.from_row(row) if about and is_meta(about) else Event.from_row(row)

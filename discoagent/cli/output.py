@@ -9,14 +9,17 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
 from discoagent.cli import views
 from discoagent.cli.views import COLOURS, DOT, View
 from discoagent.errors import DiscoError, FilterError
-from discoagent.instance import Event, Instance, Json
+from discoagent.instance import Instance, Json
+
+if TYPE_CHECKING:  # of use for streams alone
+    from discoagent.presence import AnyEvent
 
 T = TypeVar("T")
 COMMON = ("table", "wide", "json", "jsonl")
@@ -88,17 +91,17 @@ class Printer:
         else:
             self.many(rows, view)
 
-    def event(self, event: Event) -> None:
+    def event(self, event: "AnyEvent") -> None:
         """Write one event of a stream, at once."""
-        match self.format:
-            case "json" | "jsonl":
-                self._lines([dump(event.to_json())])
-            case "name":
-                about = event.instance or event.before
-                self._lines([about.name] if about else [])
-            case _:
-                at, kind, rest = views.event_line(event, wide=self.format == "wide")
-                self._lines([f"{at} {self.paint(kind.ljust(7), kind)} {rest}".rstrip()])
+        from discoagent.cli import event_views
+
+        if self.format in ("json", "jsonl"):
+            self._lines([dump(event.to_json())])
+        elif self.format == "name":
+            self._lines(event_views.event_names(event))
+        else:
+            at, kind, rest = event_views.event_line(event, wide=self.format == "wide")
+            self._lines([f"{at} {self.paint(kind.ljust(7), kind)} {rest}".rstrip()])
         self.flush()
 
     def block(self, lines: Iterable[tuple[str, str]], state: str = "") -> None:

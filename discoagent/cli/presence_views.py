@@ -6,7 +6,7 @@ from typing import Any
 
 from discoagent.cli.views import Column, View, lifetime, owner, plain
 from discoagent.instance import Json
-from discoagent.presence import PresenceEvent, Tracked
+from discoagent.presence import Tracked
 
 
 def said(meta: Mapping[str, Any]) -> str:
@@ -47,20 +47,3 @@ KEYS: View[Json] = View(
     none=METAS.none,
 )
 """Each `{KEY: [meta...]}`."""
-
-
-def event_line(event: PresenceEvent, *, wide: bool = False) -> tuple[str, str, str]:
-    """One change of a topic as (time, kind, the rest of the line)."""
-    if event.topic is None or event.key is None:
-        return event.at, event.kind, f"node {event.node}" if event.node else ""
-    parts = [plain(event.topic), plain(event.key)]
-    if event.meta is not None and event.before is not None:
-        parts.append(f"{said(event.before)} -> {said(event.meta)}")
-    else:
-        parts.append(said(event.meta or event.before or {}))
-    if event.cause:
-        parts.append(f"cause={event.cause}")
-    if wide:
-        parts.append(f"by={owner(event.actor)}")
-        parts.append(f"ref={(event.meta or event.before or {}).get('ref')}")
-    return event.at, event.kind, " ".join(parts)

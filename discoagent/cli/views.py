@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from discoagent.instance import Event, Instance, Json, Lifetime, Member, Owner
+from discoagent.instance import Instance, Json, Lifetime, Member, Owner
 
 T = TypeVar("T")
 DOT = "\N{BLACK CIRCLE}"
@@ -259,36 +259,3 @@ def version_lines(it: Json) -> Iterator[tuple[str, str]]:
     yield "API", str(it["api"])
     yield "Python", it["python"]
     yield "ZeroMQ", f"{it['zmq']} (pyzmq {it['pyzmq']})"
-
-
-def event_line(event: Event, *, wide: bool = False) -> tuple[str, str, str]:
-    """One change as (time, kind, the rest of the line)."""
-    about = event.instance or event.before
-    if about is None:
-        return event.at, event.kind, f"node {event.node}" if event.node else ""
-    parts = [about.name, plain(endpoint(about.address, about.port))]
-    if event.kind == "updated" and event.instance and event.before:
-        parts.extend(_differences(event.before, event.instance))
-    elif event.kind == "added":
-        parts.append(about.state)
-        parts.extend([f"tags={words(about.tags)}"] if about.tags else [])
-    if event.cause:
-        parts.append(f"cause={event.cause}")
-    if wide:
-        parts.append(f"by={owner(event.actor)}")
-        parts.append(f"meta={pairs(about.meta)}")
-    return event.at, event.kind, " ".join(parts)
-
-
-def _differences(before: Instance, after: Instance) -> Iterator[str]:
-    """What an update changed, field by field."""
-    shown: tuple[tuple[str, Callable[[Instance], str]], ...] = (
-        ("address", lambda it: plain(endpoint(it.address, it.port))),
-        ("state", lambda it: it.state),
-        ("tags", lambda it: words(it.tags)),
-        ("meta", lambda it: pairs(it.meta)),
-        ("lifetime", lambda it: lifetime(it.lifetime)),
-    )
-    for name, cell in shown:
-        if (was := cell(before)) != (now := cell(after)):
-            yield f"{name}: {was} -> {now}"

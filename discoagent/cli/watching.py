@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -11,16 +12,20 @@ from discoagent.cli.command import Session, completes, filter_option, usage, ver
 from discoagent.cli.output import talk
 from discoagent.cli.views import INSTANCES
 from discoagent.errors import TimeoutExpired
-from discoagent.instance import Event, Instance
+from discoagent.instance import Instance
 
 if TYPE_CHECKING:
     from discoagent.client import Disco
+    from discoagent.client.watch import Following
+    from discoagent.presence import AnyEvent
+
+E = TypeVar("E")
 
 
 @verb(
     "watch",
     example="discoctl watch\ndiscoctl watch web db -o jsonl | while read -r event; do ...; done\n"
-    "discoctl watch -f 'meta.zone == \"a\"' --count 0",
+    "discoctl watch -f 'meta.zone == \"a\"' --count 0\ndiscoctl watch --topic room:1",
 )
 @click.argument("services", nargs=-1, metavar="[SERVICE]...", shell_complete=completes("services"))
 @click.option(
@@ -29,10 +34,20 @@ if TYPE_CHECKING:
     metavar="N",
     help="End after N events that follow the present; 0: print the present and end.",
 )
+@click.option(
+    "--topic",
+    "topics",
+    multiple=True,
+    metavar="T",
+    help="Who is there, instead of services if none is named; repeated: several.",
+    shell_complete=completes("topics"),
+)
 @filter_option
 def watch(
     session: Session,
+    *,
     services: tuple[str, ...],
+    topics: tuple[str, ...],
     count: int | None,
     filter: str | None,  # noqa: A002
 ) -> int:
@@ -41,11 +56,13 @@ def watch(
     Every visible instance, usable or not. Lines on a terminal, jsonl otherwise. A restart of the
     agent is outlived. With -f what comes to fit is added, and what ceases to fit is removed.
     """
+    if filter is not None and topics and not services:
+        usage("-f is for instances: name a SERVICE, too", "filter")
     printer = session.stream_printer()
     left = count
     with session.disco(waits=True) as disco:
         synced = False
-        for event in events(session, disco, services, filter=filter):
+        for event in _events(session, disco, services, topics, filter):
             printer.event(event)
             if synced and left is not None:
                 left -= 1
@@ -98,7 +115,7 @@ def wait_until(
     present: dict[str, Instance] = {}
     synced = False
     try:
-        for event in events(session, disco, (service,), patience):
+        for event in outlived(session, partial(disco.watch, service), patience):
             synced = synced or event.kind == "synced"
             if event.instance is not None:
                 present[event.instance.name] = event.instance
@@ -120,18 +137,28 @@ class PatienceOverError(Exception):
     """A command's own time is over, as opposed to `--timeout`."""
 
 
-def events(
+def _events(
     session: Session,
     disco: "Disco",
     services: tuple[str, ...],
-    patience: float | None = None,
-    *,
-    filter: str | None = None,  # noqa: A002 - the contract's word
-) -> Iterator[Event]:
+    topics: tuple[str, ...],
+    filter: str | None,  # noqa: A002 - the contract's word
+) -> "Iterator[AnyEvent]":
+    if not topics:
+        return outlived(session, partial(disco.watch, *services, filter=filter))
+    if not services:
+        return outlived(session, partial(disco.watch_presence, *topics))
+    return outlived(session, partial(disco.watch_mixed, services, topics, filter=filter))
+
+
+def outlived(
+    session: Session, begin: "Callable[..., Following[E]]", patience: float | None = None
+) -> Iterator[E]:
     """Yield the present, `synced`, and every change; say so on stderr when the agent goes and
     comes.
 
-    Raises TimeoutExpired when `--timeout` is over, PatienceOverError when `patience` is.
+    `begin` begins the watch. Raises TimeoutExpired when `--timeout` is over, PatienceOverError when
+    `patience` is.
     """
     started = time.monotonic()
 
@@ -141,7 +168,7 @@ def events(
 
     bound = min((it for it in (patience, session.timeout) if it is not None), default=None)
     try:
-        yield from disco.watch(*services, filter=filter, timeout=bound, on_link=link)
+        yield from begin(timeout=bound, on_link=link)
     except TimeoutExpired as error:
         over = time.monotonic() - started
         if bound is None or over < bound:

@@ -3,18 +3,21 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from discoagent.client import calls
 from discoagent.client.base import Base
-from discoagent.client.calls import FOR_EVER_MS, Greeting, words
+from discoagent.client.calls import FOR_EVER_MS, Greeting, Since, words
 from discoagent.client.lasting import milliseconds
+from discoagent.client.session import Call
 from discoagent.errors import NoInstance
 from discoagent.instance import NO_META, Instance, Json, Member
 
 if TYPE_CHECKING:  # loaded when used: half of what would be loaded for `discoctl list`
-    from discoagent.client.watch import Watch
+    from discoagent.client.watch import Following, Watch
 
+F = TypeVar("F", bound="Following[Any]")
 READY_CHUNK_SECONDS = 1.0
 CONVERGE_SECONDS = 1.0
 WAIT_SHARE = 0.9  # of the timeout for a query to wait until the agent is ready
@@ -159,11 +162,23 @@ class Asking(Base):
         """
         from discoagent.client.watch import Watch
 
+        sifted = None if filter is None else calls.checked_filter(filter)
+        asking = partial(calls.watch, services, filter=sifted)
+        return self._follow(Watch, asking, from_token, timeout=timeout, on_link=on_link)
+
+    def _follow(
+        self,
+        kind: type[F],
+        asking: Callable[[Since | None], Call[None]],
+        from_token: str | None,
+        *,
+        timeout: float | None,
+        on_link: Callable[[bool], None] | None,
+    ) -> F:
         self._pool.check()
-        watch = Watch(
+        watch = kind(
             self._pool.path,
-            services,
-            filter,
+            asking,
             answer_timeout=self.timeout,
             from_token=from_token,
             timeout=timeout,

@@ -1,7 +1,7 @@
 """What all parts of a `Disco` share."""
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from discoagent.client.lasting import milliseconds
@@ -10,7 +10,7 @@ from discoagent.sockets import client_paths
 
 if TYPE_CHECKING:  # loaded when used: half of what would be loaded for `discoctl list`
     from discoagent.client.keeper import Keeper
-    from discoagent.client.watch import Watch
+    from discoagent.client.watch import Following
 
 
 class Base:
@@ -23,4 +23,4 @@ class Base:
         self._kept: Keeper | None = None
         self._over = False
         self._lock = threading.Lock()
-        self._watches: WeakSet[Watch] = WeakSet()
+        self._watches: WeakSet[Following[Any]] = WeakSet()

@@ -276,15 +276,20 @@ class Since(NamedTuple):
 
 
 def watch(
-    services: Iterable[str],
+    services: Iterable[str] | None,
     since: Since | None = None,
     *,
+    topics: Iterable[str] | None = None,
     filter: str | None = None,  # noqa: A002 - the contract's word
     wait_ms: int = FOR_EVER_MS,
 ) -> Call[None]:
-    """Ask for the present, or what was missed, and all that follows; to be asked as a stream."""
+    """Ask for the present, or what was missed, and all that follows; to be asked as a stream.
+
+    Of these services and topics; none named means of all, None of no such.
+    """
     arguments: dict[str, Any] = {
-        "services": list(services),
+        "services": None if services is None else list(services),
+        "topics": None if topics is None else list(topics),
         "wait_ms": wait_ms,
         "caught_up": True,
     }

@@ -1,15 +1,19 @@
 """How a client takes part in presence: what it tracks, and who is there."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
+from discoagent.client import calls
 from discoagent.client.asking import Asking
+from discoagent.client.calls import words
 from discoagent.client.registering import Registering
 from discoagent.errors import DiscoError
 from discoagent.instance import NO_META, Json
 
 if TYPE_CHECKING:  # loaded when used
     from discoagent.client.track import Track
+    from discoagent.client.watch import MixedWatch, PresenceWatch
     from discoagent.presence import Tracked
 
 
@@ -94,3 +98,41 @@ class Tracking(Asking, Registering):
         from discoagent.presence import in_order
 
         return in_order(self._pool.ask(presence.presence(topic, wait_ms=self._wait_ms())))
+
+    def watch_presence(
+        self,
+        *topics: str,
+        from_token: str | None = None,
+        timeout: float | None = None,
+        on_link: Callable[[bool], None] | None = None,
+    ) -> "PresenceWatch":
+        """Return what happens in some topics or all: the present, `synced`, changes.
+
+        As `watch` does; but an event has `topic`, `key` and `meta`. In `before` an update carries
+        the meta that it replaced, a removal the last one; both have their refs.
+        """
+        from discoagent.client.watch import PresenceWatch
+
+        asking = partial(calls.watch, None, topics=topics)
+        return self._follow(PresenceWatch, asking, from_token, timeout=timeout, on_link=on_link)
+
+    def watch_mixed(
+        self,
+        services: Iterable[str],
+        topics: Iterable[str],
+        *,
+        filter: str | None = None,  # noqa: A002 - the contract's word
+        from_token: str | None = None,
+        timeout: float | None = None,
+        on_link: Callable[[bool], None] | None = None,
+    ) -> "MixedWatch":
+        """Return what happens in some services and topics; of none named: in all of the kind.
+
+        Events are those of `watch` and of `watch_presence`; `filter` is for the instances.
+        """
+        from discoagent.client.watch import MixedWatch
+
+        sifted = None if filter is None else calls.checked_filter(filter)
+        named = words(services, "services")
+        asking = partial(calls.watch, named, topics=words(topics, "topics"), filter=sifted)
+        return self._follow(MixedWatch, asking, from_token, timeout=timeout, on_link=on_link)

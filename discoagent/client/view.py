@@ -13,29 +13,31 @@ What a present lacks is not gone for sure: an agent that was just restarted may 
 it is *missing*, and shown on, until the agent says that it has `caught-up`.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
 
 import msgpack
 
 from discoagent.client.calls import Since
 from discoagent.client.lasting import Row
 from discoagent.client.session import nonsense
-from discoagent.instance import Event
+from discoagent.presence import is_meta
 from discoagent.token import doubted
 
 MISSING_SECONDS_MAX = 15.0  # an agent that never catches up does not keep dead services on show
-UPDATED_MS = 7  # where a packed body has it
+UPDATED_MS, META_UPDATED_MS = 7, 4  # where a packed body has it
 
 EventRow = Sequence[Any]
-RowKey = tuple[str, str, str]
+RowKey = tuple[str, str, str, bool]
+E = TypeVar("E")
 
 
-class View:
-    """The instances that one watch shows. `now` is monotonic seconds."""
+class View(Generic[E]):
+    """The instances and metas that one watch shows. `now` is monotonic seconds."""
 
-    def __init__(self, token: str | None = None) -> None:
-        """`token`: where the watcher stood when it watched last."""
+    def __init__(self, read: Callable[[EventRow], E], token: str | None = None) -> None:
+        """`read` makes events of their rows; `token`: where the watcher stood when it watched."""
+        self._read = read
         self._token, self._number = token, 0  # of the agent's last event; the number beyond it
         self._whole = token is None  # is all known that the watcher sees?
         self._settled = False  # is the agent's last present, or what was missed, complete?
@@ -60,18 +62,18 @@ class View:
             self._present, self._scope = {}, None
         return since
 
-    def receive(self, batch: Iterable[EventRow], now: float) -> list[Event]:
+    def receive(self, batch: Iterable[EventRow], now: float) -> list[E]:
         """Take in one batch of the agent's events; return what is to be shown.
 
         Raises DiscoError (kind `protocol`) for nonsense.
         """
-        shown: list[Event] = []
+        shown: list[EventRow] = []
         try:
             for row in batch:
                 self._take(row, now, shown)
+            return [self._read(row) for row in shown]
         except (TypeError, ValueError, IndexError, KeyError) as error:
             raise nonsense("an event of another shape") from error
-        return shown
 
     def deadline(self) -> float | None:
         """Return when `expire` will have something to show, as far as is known."""
@@ -79,13 +81,13 @@ class View:
             return None
         return next(iter(self._missing.values()))
 
-    def expire(self, now: float) -> list[Event]:
+    def expire(self, now: float) -> list[E]:
         """Return the removals of what was missing for too long."""
         if self._present is not None:
             return []
-        return self._remove_missing(now)
+        return [self._read(row) for row in self._remove_missing(now)]
 
-    def _take(self, row: EventRow, now: float, shown: list[Event]) -> None:
+    def _take(self, row: EventRow, now: float, shown: list[EventRow]) -> None:
         kind = row[0]
         self._told_ms = row[1]
         self._stand(row[6])
@@ -113,7 +115,7 @@ class View:
         elif where is not None:
             self._number = where
 
-    def _pass_on(self, kind: str, row: EventRow, shown: list[Event]) -> None:
+    def _pass_on(self, kind: str, row: EventRow, shown: list[EventRow]) -> None:
         """Let an event out as it comes, and keep what it shows."""
         if kind == "caught-up":
             return
@@ -127,7 +129,7 @@ class View:
         else:
             self._shown[_key(row[2])] = row[2]
         if kind != "kept":
-            shown.append(Event.from_row(row))
+            shown.append(row)
 
     def _reset(self, node: str | None) -> None:
         """Begin a present of one node, or of all; one within another widens it."""
@@ -147,7 +149,7 @@ class View:
         else:
             self._present[key] = row
 
-    def _sync(self, row: EventRow, now: float, shown: list[Event]) -> None:
+    def _sync(self, row: EventRow, now: float, shown: list[EventRow]) -> None:
         """End a present: show how it differs from what was shown."""
         present, self._present = self._present, None
         self._settled = True
@@ -161,11 +163,11 @@ class View:
         self._scope = None
         if not self._synced:
             self._synced = True
-            shown.append(Event.from_row(row))
+            shown.append(row)
         elif len(shown) > differences:  # with the last one the watcher has seen all of it
-            shown[-1] = shown[-1]._replace(token=self._standing())
+            shown[-1] = _with_token(shown[-1], self._standing())
 
-    def _apply(self, kind: str, key: RowKey, row: EventRow, shown: list[Event]) -> None:
+    def _apply(self, kind: str, key: RowKey, row: EventRow, shown: list[EventRow]) -> None:
         """Show one change, if it is one."""
         self._missing.pop(key, None)
         if kind == "removed":
@@ -182,11 +184,10 @@ class View:
             cause = "unknown" if kind == "added" and row[4] in (None, "registered") else row[4]
             self._show(shown, ["updated", row[1], row[2], before, cause, *row[5:]])
 
-    def _show(self, shown: list[Event], row: EventRow) -> None:
-        event = Event.from_row(row)
-        if self._missing and event.token is not None:
-            event = event._replace(token=doubted(event.token, self._nodes_missing()))
-        shown.append(event)
+    def _show(self, shown: list[EventRow], row: EventRow) -> None:
+        if self._missing and isinstance(row[6], str):
+            row = _with_token(row, doubted(row[6], self._nodes_missing()))
+        shown.append(row)
 
     def _standing(self) -> str | None:
         """Return the token of a watcher who has seen all that was shown; None where none is."""
@@ -196,22 +197,25 @@ class View:
 
     def _nodes_missing(self) -> set[str]:
         """Return the nodes of which more is shown than the agent knows."""
-        return {node for _, _, node in self._missing}
+        return {key[2] for key in self._missing}
 
-    def _remove_missing(self, until: float | None) -> list[Event]:
+    def _remove_missing(self, until: float | None) -> list[EventRow]:
         """Show that what is missing is gone: all of it, or what goes until then."""
         gone = [key for key, goes in self._missing.items() if until is None or goes <= until]
         return [self._unknown_removal(key) for key in gone]
 
-    def _unknown_removal(self, key: RowKey) -> Event:
+    def _unknown_removal(self, key: RowKey) -> EventRow:
         del self._missing[key]
         before = self._shown.pop(key)
-        row = ["removed", self._told_ms, None, before, "unknown", b"", self._standing(), None]
-        return Event.from_row(row)
+        return ["removed", self._told_ms, None, before, "unknown", b"", self._standing(), None]
 
 
 def _key(row: Row) -> RowKey:
-    return (row[0], row[1], row[2])
+    return (row[0], row[1], row[2], is_meta(row))
+
+
+def _with_token(row: EventRow, token: str | None) -> EventRow:
+    return [*row[:6], token, *row[7:]]
 
 
 def _alike(one: Row, other: Row) -> bool:
@@ -220,7 +224,8 @@ def _alike(one: Row, other: Row) -> bool:
         return False
     if one[5] == other[5]:
         return True
+    updated = META_UPDATED_MS if is_meta(one) else UPDATED_MS
     bodies = [list(msgpack.unpackb(row[5])) for row in (one, other)]
-    return bodies[0][:UPDATED_MS] + bodies[0][UPDATED_MS + 1 :] == (
-        bodies[1][:UPDATED_MS] + bodies[1][UPDATED_MS + 1 :]
+    return bodies[0][:updated] + bodies[0][updated + 1 :] == (
+        bodies[1][:updated] + bodies[1][updated + 1 :]
     )

@@ -4,26 +4,29 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from discoagent.api import WATCH_CREDIT, Status
 from discoagent.client import calls
 from discoagent.client.bell import Bell
+from discoagent.client.calls import Since
 from discoagent.client.connection import Connection, dial
 from discoagent.client.keeper import RETRY_SECONDS
 from discoagent.client.pool import forked
-from discoagent.client.session import Answer
-from discoagent.client.view import View
+from discoagent.client.session import Answer, Call
+from discoagent.client.view import EventRow, View
 from discoagent.errors import AgentUnavailable, DiscoError, TimeoutExpired
 from discoagent.instance import Event
+from discoagent.presence import AnyEvent, PresenceEvent, event_of
 
+E = TypeVar("E")
 ROOM_BATCHES = WATCH_CREDIT // 2  # consumed before the agent is told that there is room again
 
 
-class Watch(Iterator[Event]):
+class Following(Iterator[E], Generic[E]):
     """Events as they happen: first the present as `added`, then `synced`, then every change.
 
     Iterate over it in one thread; it ends after `close`, which may come from any thread. While the
@@ -32,28 +35,29 @@ class Watch(Iterator[Event]):
     restarted agent does not know (yet) is shown until that agent has caught up, some seconds.
     """
 
+    read: Callable[[EventRow], E]
+    """Makes an event of its row."""
+
     def __init__(
         self,
         path: str | None,
-        services: Sequence[str],
-        filter: str | None,  # noqa: A002 - the contract's word
+        asking: Callable[[Since | None], Call[None]],
         *,
         answer_timeout: float,
         from_token: str | None = None,
         timeout: float | None = None,
         on_link: Callable[[bool], None] | None = None,
     ) -> None:
-        """Ask the agent; see `Disco.watch`."""
+        """Ask the agent; see `Disco.watch`. `asking` gives what is asked, from a token or not."""
         self._path = path
-        self._services = services
-        self._filter = None if filter is None else calls.checked_filter(filter)
+        self._asking = asking
         self._answer_timeout = answer_timeout
         self._timeout = timeout
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._on_link = on_link
         self._pid = os.getpid()
-        self._view = View(from_token)
-        self._ready: deque[Event] = deque()
+        self._view = View(self.read, from_token)
+        self._ready: deque[E] = deque()
         self._reading = threading.Lock()
         self._bell = Bell()
         self._closed = False
@@ -74,7 +78,7 @@ class Watch(Iterator[Event]):
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> Event:
+    def __next__(self) -> E:
         """Wait for the next event. Raises TimeoutExpired when the watch's own `timeout` is over."""
         event = self._next(self._deadline)
         if event is None:
@@ -83,7 +87,7 @@ class Watch(Iterator[Event]):
             raise TimeoutExpired(f"the watch's {self._timeout:g} s are over")
         return event
 
-    def poll(self, timeout: float) -> Event | None:
+    def poll(self, timeout: float) -> E | None:
         """Wait at most `timeout` seconds for the next event; None: none came, or it is closed."""
         deadline = time.monotonic() + timeout
         return self._next(deadline if self._deadline is None else min(deadline, self._deadline))
@@ -119,7 +123,7 @@ class Watch(Iterator[Event]):
 
     # -- the reader's side -------------------------------------------------------------------------
 
-    def _next(self, deadline: float | None) -> Event | None:
+    def _next(self, deadline: float | None) -> E | None:
         if self._pid != os.getpid():
             raise forked("watch", self._pid)
         try:
@@ -187,7 +191,7 @@ class Watch(Iterator[Event]):
     def _take(self, connection: Connection, answer: Answer, now: float) -> None:
         if answer.number == self._hello:
             answer.result()
-            asked = calls.watch(self._services, self._view.begin(), filter=self._filter)
+            asked = self._asking(self._view.begin())
             self._watch, frame = connection.session.ask(asked, stream=True)
             connection.send(frame)
             self._consumed = self._tries = 0
@@ -272,3 +276,21 @@ class Watch(Iterator[Event]):
             with suppress(DiscoError):
                 connection.send(connection.session.tell(calls.cancel(watch)))
         connection.close()
+
+
+class Watch(Following[Event]):
+    """Events of services."""
+
+    read = staticmethod(Event.from_row)
+
+
+class PresenceWatch(Following[PresenceEvent]):
+    """Events of topics: replayed they are what `presence` shows."""
+
+    read = staticmethod(PresenceEvent.from_row)
+
+
+class MixedWatch(Following[AnyEvent]):
+    """Events of services and of topics."""
+
+    read = staticmethod(event_of)

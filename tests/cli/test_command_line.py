@@ -21,7 +21,7 @@ NAMES = {
     *("watch", "wait", "members", "join", "leave", "status", "ping", "converged", "dev", "version"),
 }
 NOT_YET = {
-    "watch": ("--from", "--save-token", "--topic"),
+    "watch": ("--from", "--save-token"),
     "register": ("--check", "--verify"),
     "run": ("--drain", "--check", "--ttl", "--pid", "--static"),
     "list": ("--near",),

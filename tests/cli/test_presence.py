@@ -1,5 +1,6 @@
 """`presence track retrack untrack`: who is there, on every node, in every format."""
 
+import json
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ import pytest
 from discoagent.client import Disco
 from tests.agent.harness import wait_until
 from tests.cli.agents import Agent
-from tests.cli.ctl import ANSWER_SECONDS, Ask, ctl, started, talk
+from tests.cli.ctl import ANSWER_SECONDS, Ask, ctl, line, started, talk
 
 ME = ("--pid", str(os.getpid()))
 SLEEPER = (sys.executable, "-c", "import signal\nwhile True: signal.pause()")
@@ -78,6 +79,46 @@ def test_what_people_read(ask: Ask, at: tuple[str, str]) -> None:
     assert ask("presence", "room 1", "-q", "--socket", a).out == ""
 
 
+def test_watching_a_topic(ask: Ask, at: tuple[str, str]) -> None:
+    """The present, then changes, with the metas; the lines of people; apart from services."""
+    a, _ = at
+    ref = ask("track", "room", "alice", "--meta", "n=1", *ME, "--socket", a).out.strip()
+    with (
+        started("watch", "--topic", "room", "--count", "3", "--socket", a) as topic,
+        started("watch", "web", "--topic", "room", "-o", "wide", "--socket", a) as both,
+        started("watch", "--socket", a) as services,
+    ):
+        first = json.loads(line(topic))
+        assert (first["kind"], first["topic"], first["key"]) == ("added", "room", "alice")
+        assert "instance" not in first
+        assert first["meta"] == {"ref": ref, "n": "1"}
+        assert json.loads(line(topic))["kind"] == "synced"
+        assert [line(both).split()[1] for _ in range(2)] == ["added", "synced"]
+        assert json.loads(line(services))["kind"] == "synced"
+
+        after = ask("retrack", "room", ref, "--meta", "n=2", "--socket", a).out.strip()
+        ask("track", "hall", "alice", "--static", "--socket", a)
+        ask("untrack", "room", after, "--socket", a)
+        ask("register", "web", "--static", "--id", "i", "--socket", a)
+        ask("track", "room", "bob", "--static", "--socket", a)
+        changed, gone, bob = (json.loads(line(topic)) for _ in range(3))
+        assert (changed["kind"], changed["cause"]) == ("updated", "updated")
+        assert (changed["before"], changed["meta"]["n"]) == (first["meta"], "2")
+        assert (gone["kind"], gone["meta"], gone["before"]) == ("removed", None, changed["meta"])
+        assert bob["key"] == "bob"
+        assert topic.wait(ANSWER_SECONDS) == 0
+
+        lines = [line(both).split(" ", 1)[1] for _ in range(4)]
+        ask("deregister", "web/i", "--socket", a)
+        assert lines[0].startswith('updated room alice {"n": "1"} -> {"n": "2"} cause=updated by=')
+        assert lines[1].startswith('removed room alice {"n": "2"} cause=deregistered')
+        assert lines[1].endswith(f"ref={after}")
+        assert [each.split()[1] for each in lines[2:]] == ["web/i@a", "room"]
+        kinds = [json.loads(line(services)) for _ in range(2)]
+        assert [event["kind"] for event in kinds] == ["added", "removed"]
+        assert all("topic" not in event for event in kinds)
+
+
 def test_nobody_is_there(ask: Ask, at: tuple[str, str]) -> None:
     """1 of a topic, with an answer that programs read; 0 of all topics."""
     nobody = ask("presence", "room", "-o", "json", "--socket", at[0])
@@ -123,6 +164,8 @@ def test_services_do_not_show_it(ask: Ask, at: tuple[str, str]) -> None:
         (("retrack", "t", "a.1.2"), 1, "id"),
         (("untrack", "t", "b.1.2"), 4, "id"),
         (("presence", "t" * 129), 2, "topic"),
+        (("watch", "--topic", ""), 2, "topics"),
+        (("watch", "--topic", "t", "-f", 'id == "x"'), 2, "filter"),
     ],
 )
 def test_what_is_refused(

@@ -4,6 +4,7 @@ from typing import Any
 
 from discoagent.client.lasting import Row
 from discoagent.instance import Body, Lifetime, Owner, pack_owner
+from discoagent.presence import PRESENCE, MetaBody
 
 T0 = 1_790_000_000_000
 
@@ -35,6 +36,24 @@ def row(
         ref,
     )
     return [service, id, node, overlay, owner, body.pack()]
+
+
+def meta_row(
+    key: str = "alice",
+    meta: dict[str, Any] | None = None,
+    *,
+    topic: str = "room",
+    name: str = "1.000000000001",
+    node: str = "a",
+    ref: tuple[int, int] = (1, 1),
+    lifetime: Lifetime | None = None,
+    updated_ms: int = T0 + 5,
+) -> Row:
+    """Return a meta's row."""
+    owner = pack_owner(Owner(1000, 7, "/bin/x"), 1, ("process", 7))
+    lasts = lifetime or Lifetime("process", pid=7)
+    body = MetaBody(key, meta or {}, lasts, T0, updated_ms, ref)
+    return [topic, name, node, "", owner, body.pack(), PRESENCE]
 
 
 def added(of: Row, cause: str = "registered") -> list[Any]:

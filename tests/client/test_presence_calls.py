@@ -7,31 +7,15 @@ import pytest
 from discoagent.client import presence
 from discoagent.client.calls import Spec
 from discoagent.client.held import Errand, Held, Holdings
-from discoagent.client.lasting import Row
 from discoagent.client.presence import MetaSpec
 from discoagent.errors import DiscoError, InvalidRequest, NoInstance
-from discoagent.instance import Lifetime, Owner, pack_owner
-from discoagent.presence import PRESENCE, MetaBody, Tracked, by_key, event_of
-from tests.client.specimens import CAUGHT_UP, T0, added, removed
+from discoagent.instance import Lifetime
+from discoagent.presence import PRESENCE, Tracked, by_key, event_of
+from tests.client.specimens import CAUGHT_UP, T0, added, meta_row, removed
 from tests.client.specimens import row as instance
 
 FIRST, SECOND = 100, 200
 ID = "1.000000000001"
-
-
-def meta_row(
-    key: str = "alice",
-    meta: dict[str, Any] | None = None,
-    *,
-    topic: str = "room",
-    node: str = "a",
-    ref: tuple[int, int] = (1, 1),
-    lifetime: Lifetime | None = None,
-) -> Row:
-    """Return a meta's row, whose first ref was (1, 1)."""
-    body = MetaBody(key, meta or {}, lifetime or Lifetime("process", pid=7), T0, T0 + 5, ref)
-    owner = pack_owner(Owner(1000, 7, "/bin/x"), 1, ("process", 7))
-    return [topic, ID, node, "", owner, body.pack(), PRESENCE]
 
 
 def held(*, ttl: str | None = None, renewed: float = 0.0) -> Held:

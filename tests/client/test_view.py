@@ -22,16 +22,16 @@ def told(events: list[Event]) -> list[tuple[str, str | None]]:
 
 
 @pytest.fixture
-def view() -> View:
+def view() -> View[Event]:
     """Return a view that has shown one local and one remote instance."""
-    view = View()
+    view = View(Event.from_row)
     view.begin()
     view.receive([added(row()), added(row("db", "db-1", "b")), SYNCED], 0.0)
     return view
 
 
 def test_the_present_comes_first_then_synced_then_changes() -> None:
-    view = View()
+    view = View(Event.from_row)
     view.begin()
 
     events = view.receive([added(row()), SYNCED, updated(row(port=81), row())], 0.0)
@@ -43,13 +43,13 @@ def test_the_present_comes_first_then_synced_then_changes() -> None:
     assert events[3].cause == "deregistered"
 
 
-def test_the_same_present_again_shows_nothing(view: View) -> None:
+def test_the_same_present_again_shows_nothing(view: View[Event]) -> None:
     view.begin()
 
     assert view.receive([added(row()), added(row("db", "db-1", "b")), SYNCED], 9.0) == []
 
 
-def test_what_came_went_and_changed_meanwhile_is_shown(view: View) -> None:
+def test_what_came_went_and_changed_meanwhile_is_shown(view: View[Event]) -> None:
     view.begin()
 
     batch = [added(row(port=81), "updated"), added(row("new", "n", "c")), SYNCED, CAUGHT_UP]
@@ -66,7 +66,7 @@ def test_what_came_went_and_changed_meanwhile_is_shown(view: View) -> None:
     assert events[2].before is not None
 
 
-def test_one_that_ended_and_was_registered_anew_unseen_is_an_update(view: View) -> None:
+def test_one_that_ended_and_was_registered_anew_unseen_is_an_update(view: View[Event]) -> None:
     view.begin()
 
     events = view.receive(
@@ -78,7 +78,7 @@ def test_one_that_ended_and_was_registered_anew_unseen_is_an_update(view: View) 
 
 @pytest.mark.parametrize("again", [row(overlay="restarting"), row(updated_ms=5)])
 def test_the_nodes_state_and_the_time_of_an_update_are_no_difference(
-    view: View, again: Any
+    view: View[Event], again: Any
 ) -> None:
     view.begin()
 
@@ -87,7 +87,7 @@ def test_the_nodes_state_and_the_time_of_an_update_are_no_difference(
 
 @pytest.mark.parametrize("lacking", ["web", "db"])
 def test_what_a_restarted_agent_learns_before_it_has_caught_up_shows_nothing(
-    view: View, lacking: str
+    view: View[Event], lacking: str
 ) -> None:
     """Local ones that its clients say again, and remote ones whose agents were restarted, too."""
     rows = {"web": row(), "db": row("db", "db-1", "b")}
@@ -104,7 +104,7 @@ def test_what_a_restarted_agent_learns_before_it_has_caught_up_shows_nothing(
     assert view.expire(99.0) == []
 
 
-def test_what_it_lacks_when_it_has_caught_up_is_gone(view: View) -> None:
+def test_what_it_lacks_when_it_has_caught_up_is_gone(view: View[Event]) -> None:
     view.begin()
     assert view.receive([added(row("db", "db-1", "b")), SYNCED], 10.0) == []
 
@@ -116,7 +116,7 @@ def test_what_it_lacks_when_it_has_caught_up_is_gone(view: View) -> None:
     assert view.expire(99.0) == []
 
 
-def test_what_is_missing_and_told_to_be_gone_has_the_true_cause(view: View) -> None:
+def test_what_is_missing_and_told_to_be_gone_has_the_true_cause(view: View[Event]) -> None:
     view.begin()
     view.receive([added(row("db", "db-1", "b")), SYNCED], 10.0)
 
@@ -125,7 +125,7 @@ def test_what_is_missing_and_told_to_be_gone_has_the_true_cause(view: View) -> N
     assert (event.kind, event.cause) == ("removed", "exit")
 
 
-def test_what_comes_back_changed_is_an_update(view: View) -> None:
+def test_what_comes_back_changed_is_an_update(view: View[Event]) -> None:
     view.begin()
     view.receive([added(row("db", "db-1", "b")), SYNCED], 10.0)
 
@@ -134,7 +134,7 @@ def test_what_comes_back_changed_is_an_update(view: View) -> None:
     ]
 
 
-def test_an_agent_that_never_catches_up_does_not_hold_the_dead(view: View) -> None:
+def test_an_agent_that_never_catches_up_does_not_hold_the_dead(view: View[Event]) -> None:
     """It restarts in a loop, say."""
     for now in range(int(MISSING_SECONDS_MAX)):
         view.begin()
@@ -145,7 +145,7 @@ def test_an_agent_that_never_catches_up_does_not_hold_the_dead(view: View) -> No
     assert told(view.expire(MISSING_SECONDS_MAX)) == [("removed", "web/web-1@a")]
 
 
-def test_nothing_is_removed_in_the_middle_of_a_present(view: View) -> None:
+def test_nothing_is_removed_in_the_middle_of_a_present(view: View[Event]) -> None:
     view.begin()
     view.receive([SYNCED], 0.0)
     view.begin()
@@ -159,7 +159,7 @@ def test_nothing_is_removed_in_the_middle_of_a_present(view: View) -> None:
 
 
 def test_a_present_that_was_cut_off_goes_on_where_it_stood() -> None:
-    view = View()
+    view = View(Event.from_row)
     view.begin()
     first = view.receive([added(row())], 0.0)
 
@@ -173,7 +173,7 @@ def test_a_present_that_was_cut_off_goes_on_where_it_stood() -> None:
     ]
 
 
-def test_a_reset_becomes_the_differences(view: View) -> None:
+def test_a_reset_becomes_the_differences(view: View[Event]) -> None:
     assert view.receive([reset(), added(row(port=81), "updated")], 1.0) == []
 
     assert told(view.receive([SYNCED, CAUGHT_UP], 1.0)) == [
@@ -182,7 +182,7 @@ def test_a_reset_becomes_the_differences(view: View) -> None:
     ]
 
 
-def test_a_reset_of_one_node_leaves_the_others(view: View) -> None:
+def test_a_reset_of_one_node_leaves_the_others(view: View[Event]) -> None:
     batch = [reset("b"), added(row(id="2")), added(row("x", "x", "b")), SYNCED, CAUGHT_UP]
 
     assert told(view.receive(batch, 1.0)) == [
@@ -192,14 +192,14 @@ def test_a_reset_of_one_node_leaves_the_others(view: View) -> None:
     ]
 
 
-def test_resets_within_resets_widen_them(view: View) -> None:
+def test_resets_within_resets_widen_them(view: View[Event]) -> None:
     batch = [reset("b"), added(row("x", "x", "b")), reset("a"), reset("b"), added(row()), SYNCED]
     events = view.receive([*batch, CAUGHT_UP], 1.0)
 
     assert told(events) == [("removed", "db/db-1@b")]
 
 
-def test_changes_within_a_present_are_part_of_it(view: View) -> None:
+def test_changes_within_a_present_are_part_of_it(view: View[Event]) -> None:
     db = row("db", "db-1", "b")
     view.begin()
 
@@ -208,7 +208,7 @@ def test_changes_within_a_present_are_part_of_it(view: View) -> None:
     assert told(events) == [("removed", "db/db-1@b")]
 
 
-def test_nothing_is_shown_twice(view: View) -> None:
+def test_nothing_is_shown_twice(view: View[Event]) -> None:
     assert view.receive([added(row()), updated(row(), row())], 1.0) == []
     assert view.receive([removed(row("no", "no"))], 1.0) == []
     assert view.receive([SYNCED], 1.0) == []
@@ -217,7 +217,7 @@ def test_nothing_is_shown_twice(view: View) -> None:
 @pytest.mark.parametrize(
     "batch", [None, 5, [5], [[]], [["added", 1, None, None]], [["removed", 1, None, [1], 0]]]
 )
-def test_nonsense_is_an_error_of_the_protocol(view: View, batch: Any) -> None:
+def test_nonsense_is_an_error_of_the_protocol(view: View[Event], batch: Any) -> None:
     with pytest.raises(DiscoError) as caught:
         view.receive(batch, 1.0)
 
@@ -294,7 +294,7 @@ def test_events_replayed_are_the_agents_table(steps: list[Any], unseen: set[int]
 
     Nothing that lived on is ever shown to be gone.
     """
-    agent, view = Agent(), View()
+    agent, view = Agent(), View(Event.from_row)
     view.begin()
     events = view.receive(agent.present(), 0.0)
     for number, (what, key, port) in enumerate(steps):

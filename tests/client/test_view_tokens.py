@@ -35,15 +35,15 @@ def told(events: list[Event]) -> list[tuple[str, str | None]]:
 
 
 @pytest.fixture
-def view() -> View:
+def view() -> View[Event]:
     """Return a view that has shown two instances, with tokens."""
-    view = View()
+    view = View(Event.from_row)
     assert view.begin() is None
     view.receive([at(added(HERE), "1.lost"), at(added(DB), "1.lost"), at(SYNCED, token(1))], 0.0)
     return view
 
 
-def test_it_goes_on_from_the_last_token(view: View) -> None:
+def test_it_goes_on_from_the_last_token(view: View[Event]) -> None:
     assert view.begin() == Since(token(1), 0)
 
     events = view.receive([at(updated(HERE_81, HERE), token(2)), at(SYNCED, token(3))], 0.0)
@@ -52,7 +52,7 @@ def test_it_goes_on_from_the_last_token(view: View) -> None:
     assert view.begin() == Since(token(3), 0)
 
 
-def test_in_a_large_cluster_it_says_the_last_number(view: View) -> None:
+def test_in_a_large_cluster_it_says_the_last_number(view: View[Event]) -> None:
     (event,) = view.receive([at(added(NEW), 2)], 0.0)
 
     assert event.token is None
@@ -63,7 +63,7 @@ def test_in_a_large_cluster_it_says_the_last_number(view: View) -> None:
     assert view.begin() == Since(token(4), 0)
 
 
-def test_one_that_was_cut_off_halfway_asks_for_the_present(view: View) -> None:
+def test_one_that_was_cut_off_halfway_asks_for_the_present(view: View[Event]) -> None:
     """Where it stands within a present or what was missed is not known."""
     view.begin()
     view.receive([at(updated(HERE_81, HERE), token(2))], 0.0)
@@ -77,7 +77,7 @@ def test_one_that_was_cut_off_halfway_asks_for_the_present(view: View) -> None:
     assert view.begin() is None
 
 
-def test_a_reset_of_a_node_shows_the_true_differences(view: View) -> None:
+def test_a_reset_of_a_node_shows_the_true_differences(view: View[Event]) -> None:
     """With the last of them the watcher has seen all of it; before, it has not."""
     view.begin()
     doubt = write(1, None, Vector({"a": (5, 1), "b": (7, 0)}))
@@ -92,7 +92,7 @@ def test_a_reset_of_a_node_shows_the_true_differences(view: View) -> None:
     assert events[2].token == token(3)
 
 
-def test_what_is_missing_is_in_doubt(view: View) -> None:
+def test_what_is_missing_is_in_doubt(view: View[Event]) -> None:
     """Until the agent has caught up more is shown than it knows; no token may hide that."""
     view.begin()
     view.receive([at(reset("b"), "1.lost"), at(SYNCED, token(3))], 0.0)
@@ -106,7 +106,7 @@ def test_what_is_missing_is_in_doubt(view: View) -> None:
 
 def test_from_a_token_of_the_user_s_all_goes_out_as_it_comes() -> None:
     """What was seen before is not known: an update and a removal of it are shown, a reset too."""
-    view = View(token(1))
+    view = View(Event.from_row, token(1))
     assert view.begin() == Since(token(1), 0, kept=True)
 
     events = view.receive(
@@ -127,7 +127,7 @@ def test_from_a_token_of_the_user_s_all_goes_out_as_it_comes() -> None:
 
 def test_what_was_kept_is_known() -> None:
     """So that a reset later on shows the true differences, as it always does."""
-    view = View(token(1))
+    view = View(Event.from_row, token(1))
     view.begin()
     view.receive([kept(HERE), kept(DB), at(SYNCED, token(2))], 0.0)
     assert view.begin() == Since(token(2), 0)
@@ -141,7 +141,7 @@ def test_what_was_kept_is_known() -> None:
 
 def test_cut_off_before_it_knows_what_was_kept() -> None:
     """It goes on from where the agent stopped, and is told anew what was kept."""
-    view = View(token(1))
+    view = View(Event.from_row, token(1))
     view.begin()
     view.receive([at(updated(HERE_81, HERE), token(2)), kept(HERE_81)], 0.0)
 
