@@ -21,7 +21,7 @@ from discoagent.errors import Conflict, InvalidRequest, Refused
 from discoagent.sockets import check_path
 
 REQUESTS_PER_TURN = 512  # then the loop looks at everything else first
-ANSWERS_TOGETHER = 64
+ANSWERS_TOGETHER = 256
 ANSWERS_QUEUED_MAX = 1_000  # per connection in libzmq; what is over waits in our own queue
 UNREAD_RETRY = 0.01  # seconds between two tries while some reader has no room
 LAST_WORDS_MS = 200

@@ -7,6 +7,7 @@ nothing was changed by then.
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import NamedTuple, NoReturn
 
@@ -156,20 +157,24 @@ def utf8_length(value: str, field: str) -> int:
 def address(value: object, field: str) -> str:
     """Check a host name or an IP literal without brackets."""
     rule = f"a host name or an IP address without brackets and port, at most {HOST_BYTES_MAX} bytes"
-    if type(value) is not str or not 1 <= len(value) <= HOST_BYTES_MAX or not value.isascii():
-        refuse(field, rule, value)
-    labels = value.removesuffix(".").split(".")
-    # A last label of digits can only be an IPv4 address: "10.0.0.256" is a mistake, not a name.
-    if labels[-1].isdigit() or ":" in value:
-        try:
-            ip_address(value)
-        except ValueError:
-            refuse(field, rule, value)
-        if _has_control(value) or " " in value:
-            refuse(field, rule, value)
-    elif not all(map(_is_label, labels)):
+    if type(value) is not str or len(value) > HOST_BYTES_MAX or not _is_address(value):
         refuse(field, rule, value)
     return value
+
+
+@lru_cache(maxsize=256)  # many instances, few addresses
+def _is_address(value: str) -> bool:
+    if not value or not value.isascii():
+        return False
+    labels = value.removesuffix(".").split(".")
+    # A last label of digits can only be an IPv4 address: "10.0.0.256" is a mistake, not a name.
+    if not labels[-1].isdigit() and ":" not in value:
+        return all(map(_is_label, labels))
+    try:
+        ip_address(value)
+    except ValueError:
+        return False
+    return " " not in value and not _has_control(value)
 
 
 def tag(value: object, field: str) -> str:

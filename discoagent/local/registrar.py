@@ -1,6 +1,7 @@
 """The changing operations: who may, what differs, what ends it; each a step of our own chain."""
 
 from collections.abc import Mapping
+from sys import intern
 
 from discoagent import rules
 from discoagent.checks.spec import Json, carried, of, worst
@@ -43,7 +44,8 @@ class Registrar:
         """Register or change an instance; return its row, and whether it was there before."""
         wish = self._entries.wish(call.lifetime, call.wrapper, asker)
         self._admission.check_checks(call.checks, unpack_owner(wish.owner).uid, call.port)
-        key = (Kind.SERVICE, call.service, call.id or _default_id(call, wish))
+        # Services are few and named often: each name is kept once.
+        key = (Kind.SERVICE, intern(call.service), call.id or _default_id(call, wish))
         before = self._entries.get(key)
         if before is None:
             return self._add(call, key, wish)

@@ -8,7 +8,7 @@ from discoagent.core.effects import Effect
 from discoagent.local.keeping import Keeping
 
 PUSH_SHARE = 10  # a push may take one part in so many of the loop's time
-ANSWERS_TOGETHER = 64  # these do not wait for the end of a long turn
+ANSWERS_TOGETHER = 256  # these do not wait for the end of a long turn
 
 Answers = list[tuple[bytes, bytes]]
 
