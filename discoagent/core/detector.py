@@ -18,7 +18,9 @@ Currey, DSN 2018; on asking others SWIM: Das, Gupta, Motivala, DSN 2002.)
                 then nothing answered for down_after: the host is gone too
 """
 
+import heapq
 from collections.abc import Iterable
+from operator import attrgetter
 
 from discoagent.core.effects import Dial, DialOutcome, Effect, NodeState, Redial, Send
 from discoagent.core.entry import CauseWord, ReplicaId
@@ -38,7 +40,8 @@ MUTE_DIAL_INTERVAL = (
 DIAL_TIMEOUT = 2.5  # the shell tells the outcome of a dial within this
 REDIAL_INTERVAL = 2.5
 REDIALS_DOUBLED_MAX = 4  # to 40 s
-LOST_DIALS_PER_TICK = 4  # about 16 a second
+LOST_DIALS_PER_SECOND = 16  # to all who are down
+LOST_DIAL_INTERVAL = 0.75  # to each of them, however few they are
 QUESTION_LIFE = 5.0
 TESTIMONIES_MAX = 8
 HOST_GONE = "its port refused, then nothing answered: its host is gone"
@@ -71,7 +74,7 @@ class Detector:
         self._number = 0
         self._next_probe = NEVER
         self._turns = 0
-        self._lost_turn = 0
+        self._next_lost = NEVER
         self._void_before = NEVER
 
     # ---- signs of life
@@ -149,7 +152,10 @@ class Detector:
         began, peer.dialling = peer.dialling, NEVER
         if outcome is DialOutcome.OPEN:
             return peer.state is NodeState.DOWN, []
-        if outcome is DialOutcome.SILENT or peer.state not in PRESENT:
+        if peer.state not in PRESENT:
+            peer.mute = outcome is DialOutcome.MUTE
+            return False, []
+        if outcome is DialOutcome.SILENT:
             return False, []
         if began == NEVER:  # too late to be dated: the dial was given up, or we slept meanwhile
             return False, []
@@ -313,17 +319,24 @@ class Detector:
     # ---- the lost
 
     def _dial_lost(self, now: float) -> list[Effect]:
-        """Dial a few of those that are down, in rotation: none is ever given up."""
+        """Dial those that are down, whoever waits longest first: none is ever given up.
+
+        A dial may take longer than the pause until the next: what is lost need not be dated.
+        """
         taken = set(self._members.targets())  # by a renamed host: who is lost is not there
-        lost = [
+        lost = (
             peer
             for peer in self._members.peers.values()
             if peer.state is NodeState.DOWN and peer.endpoint not in taken
-        ]
+        )
+        self._next_lost = max(self._next_lost, now - 2 * TICK)
         effects: list[Effect] = []
-        for place in range(min(LOST_DIALS_PER_TICK, len(lost))):
-            effects += self._dial(lost[(self._lost_turn + place) % len(lost)], now)
-        self._lost_turn = (self._lost_turn + LOST_DIALS_PER_TICK) % max(1, len(lost))
+        for peer in heapq.nsmallest(LOST_DIALS_PER_SECOND, lost, key=attrgetter("dialled")):
+            interval = MUTE_DIAL_INTERVAL if peer.mute else LOST_DIAL_INTERVAL
+            if self._next_lost <= now and now - peer.dialled >= interval:
+                self._next_lost += 1 / LOST_DIALS_PER_SECOND
+                peer.dialled = now
+                effects.append(Dial(peer.endpoint))
         return effects
 
 

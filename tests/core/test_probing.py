@@ -1,11 +1,14 @@
 """Evidence that is looked for: whom a silent peer makes us dial, and whom we ask about it."""
 
+import itertools
+
 import pytest
 
 from discoagent.core import detector as detector_module
 from discoagent.core.detector import (
     DIAL_TIMEOUT,
-    LOST_DIALS_PER_TICK,
+    LOST_DIAL_INTERVAL,
+    LOST_DIALS_PER_SECOND,
     MUTE_DIAL_INTERVAL,
     QUESTION_LIFE,
     Detector,
@@ -50,7 +53,7 @@ class TestDials:
         detector.dialled("b:1", SILENT, 12.4)
 
         assert [dials(at) for at in (12.5, 12.75)] == [True, False]
-        assert not dials(12.5 + DIAL_TIMEOUT - 0.25)
+        assert not dials(13.75)  # nothing came of the last one yet
 
     def test_a_dial_that_is_never_told_of_is_given_up(self, detector: Detector, b: Peer) -> None:
         """The next one goes."""
@@ -91,22 +94,63 @@ class TestDials:
 
         assert detector.link_down("b:1", 10.0) == []
 
-    def test_who_is_down_is_dialled_for_ever(self, members: Membership, detector: Detector) -> None:
-        """A few a tick, in rotation; one that answers is greeted, one that refuses is not."""
-        endpoints = []
-        for number in range(LOST_DIALS_PER_TICK + 1):
-            peer = meet(members, ReplicaId(f"n{number}", 1))
+    @staticmethod
+    def lost(members: Membership, count: int) -> list[str]:
+        """Let so many be down; return their endpoints."""
+        peers = [meet(members, ReplicaId(f"n{number:02}", 1)) for number in range(count)]
+        for peer in peers:
             members.hide(peer, NodeState.DOWN, members.cause("node-down"), "", 10.0)
-            endpoints.append(peer.endpoint)
+        return [peer.endpoint for peer in peers]
 
-        first = detector.tick(10.25)
-        second = detector.tick(10.5)
+    def test_who_is_down_is_dialled_for_ever(self, members: Membership, detector: Detector) -> None:
+        """One that answers is greeted, one that refuses is not."""
+        endpoints = self.lost(members, 2)
 
-        assert first == [Dial(it) for it in endpoints[:LOST_DIALS_PER_TICK]]
-        assert second == [Dial(endpoints[-1])]  # the others are under way
-        assert detector.dialled("n0:1", OPEN, 10.6) == (True, [])
-        assert detector.dialled("n1:1", REFUSED, 10.6) == (False, [])
-        assert members.peers["n1"].state is NodeState.DOWN
+        assert detector.tick(10.25) == [Dial(it) for it in endpoints]
+        assert detector.dialled("n00:1", OPEN, 10.6) == (True, [])
+        assert detector.dialled("n01:1", REFUSED, 10.6) == (False, [])
+        assert members.peers["n01"].state is NodeState.DOWN
+
+    @pytest.mark.parametrize("count", [1, 5, LOST_DIALS_PER_SECOND])
+    def test_the_lost_are_dialled_every_second(
+        self, members: Membership, detector: Detector, count: int
+    ) -> None:
+        """Whether or not their former dials have shown anything yet."""
+        endpoints = self.lost(members, count)
+        dials: dict[str, list[float]] = {it: [10.0] for it in endpoints}
+        for number in range(1, 200):
+            at = 10.0 + 0.26 * number
+            for dial in detector.tick(at):
+                assert isinstance(dial, Dial)
+                dials[dial.endpoint].append(at)
+
+        pauses = [b - a for it in dials.values() for a, b in itertools.pairwise(it[1:])]
+        assert min(pauses) >= LOST_DIAL_INTERVAL
+        assert max(pauses) <= 1.1
+
+    def test_so_many_lost_are_dialled_in_turn(
+        self, members: Membership, detector: Detector
+    ) -> None:
+        """However often there is a tick."""
+        endpoints = self.lost(members, 5 * LOST_DIALS_PER_SECOND)
+        detector.tick(10.0)
+        dials = [dial for number in range(1, 600) for dial in detector.tick(10.0 + number / 100)]
+
+        assert len(dials) == pytest.approx(6 * LOST_DIALS_PER_SECOND, abs=1)
+        assert {dial.endpoint for dial in dials if isinstance(dial, Dial)} == set(endpoints)
+
+    def test_a_mute_one_that_is_lost_is_spared(
+        self, members: Membership, detector: Detector
+    ) -> None:
+        """As long as it is mute."""
+        (endpoint,) = self.lost(members, 1)
+        assert detector.tick(10.25) == [Dial(endpoint)]
+        detector.dialled(endpoint, MUTE, 11.0)
+
+        assert detector.tick(11.5) == []
+        assert detector.tick(12.25) == [Dial(endpoint)]
+        detector.dialled(endpoint, SILENT, 12.75)
+        assert detector.tick(13.25) == [Dial(endpoint)]
 
     def test_an_answer_of_one_who_is_present_is_nothing_new(
         self, detector: Detector, b: Peer

@@ -24,6 +24,7 @@ class Cluster:
     """A lab with one agent a host; leaving the block ends everything.
 
     `flags` are given to every agent. `seeds`: whom each is told to join, host 1 unless said.
+    `arp_passes`: see NetLab.
     """
 
     def __init__(
@@ -32,8 +33,9 @@ class Cluster:
         *flags: str,
         ipv6: bool = False,
         seeds: Sequence[str] | None = None,
+        arp_passes: bool = False,
     ) -> None:
-        self.lab = NetLab(size)
+        self.lab = NetLab(size, arp_passes=arp_passes)
         self._flags = flags
         self._endpoints = {
             number: f"[{NetLab.ipv6(number)}]:{PORT}" if ipv6 else f"{NetLab.ipv4(number)}:{PORT}"
