@@ -71,7 +71,7 @@ def read_one(value: object, field: str) -> Check:
             field=field,
         )
     numbers = {
-        name: rules.integer(value[name], f"{field}: {name}", low, high)
+        name: count(value[name], field, name, low, high)
         for name, (low, high) in _NUMBERS.items()
         if name in value
     }
@@ -99,6 +99,16 @@ _NUMBERS = {
     "rise": (1, COUNT_MAX),
     "fall": (1, COUNT_MAX),
 }
+
+
+def count(value: object, field: str, name: str, low: int, high: int) -> int:
+    """Check a whole number of a check. Raises InvalidRequest."""
+    if type(value) is not int or not low <= value <= high:
+        raise InvalidRequest(
+            f"{field}: {name} must be an integer from {low} to {high}, not {shorten(value)}",
+            field=field,
+        )
+    return value
 
 
 def _text(value: object, field: str, rule: str, bytes_max: int) -> str:

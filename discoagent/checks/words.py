@@ -5,8 +5,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from discoagent import rules
-from discoagent.checks.bounds import COUNT_MAX, KINDS
+from discoagent.checks.bounds import COUNT_MAX, KINDS, count
 from discoagent.checks.spec import Check
 from discoagent.errors import InvalidRequest, shorten
 
@@ -82,7 +81,7 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
 def _count(value: object, name: str) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value[:9])
-    return rules.integer(value, f"check: {name}", 1, COUNT_MAX)
+    return count(value, "check", name, 1, COUNT_MAX)
 
 
 def _words(text: str) -> list[str]:

@@ -129,8 +129,12 @@ class Checking:
         """Check nothing any more."""
         if self._timer is not None:
             self._timer.cancel()
+        running = [it.running for entry in self._entries.values() for it in entry.checks]
         for key in list(self._entries):
             self.release(key)
+        for each in running:
+            if each is not None:
+                each.close()
         self._words.close()
         self._workers.close()
 

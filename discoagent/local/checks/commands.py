@@ -12,6 +12,7 @@ import os
 import pwd
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -23,8 +24,10 @@ from discoagent.local.checks.workers import Workers
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 READ_BYTES = 64 * 1024
+LAST_WAIT = 0.2  # seconds for one that was killed, at the end
 FLOOD_PAUSE = 0.05  # seconds between two reads of what is dropped
 NOBODY_S_GROUP = 65_534
+OWN_STATUS = Path("/proc/self/status")
 SWITCHING = (6, 7)  # CAP_SETGID, CAP_SETUID
 
 Done = Callable[[Outcome], None]
@@ -48,7 +51,7 @@ def may_run_as(uid: int, agent_uid: int) -> bool:
 
 
 def _can_switch() -> bool:
-    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    status = OWN_STATUS.read_text(encoding="ascii", errors="replace")
     line = next((line for line in status.splitlines() if line.startswith("CapEff:")), "CapEff: 0")
     capabilities = int(line.split()[1], 16)
     return all(capabilities >> number & 1 for number in SWITCHING)
@@ -93,8 +96,10 @@ class Running:
         self._reading: asyncio.TimerHandle | None = None
         self._over = False
         self._starting = True
+        self._spawned: subprocess.Popen[bytes] | None = None  # until the loop knows of it
+        self._began = threading.Event()
         self._timer = loop.call_later(timeout, self._give_up, timeout)
-        start = workers.do(lambda: _started(command, user_of(uid, agent_uid), environment))
+        start = workers.do(lambda: self._begun(user_of(uid, agent_uid), environment))
         start.add_done_callback(self._take_start)
 
     @property
@@ -108,8 +113,38 @@ class Running:
         self._timer.cancel()
         self._kill()
 
+    def close(self) -> None:
+        """Kill the command and see that it is gone, for the loop will not; it takes a moment."""
+        self.cancel()
+        if self._starting:
+            self._began.wait(LAST_WAIT)
+        if self._process is not None:
+            _reap(self._process)
+            self._forget()
+        elif self._spawned is not None:
+            _reap(self._spawned)
+
+    def _begun(self, user: User, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+        """Start the command, in a thread: that may take long where disks or file servers do."""
+        process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            cwd="/",
+            env={**user.environment, **environment},
+            user=user.uid,
+            group=user.gid,
+            extra_groups=user.groups,
+            start_new_session=True,
+        )
+        self._spawned = process
+        self._began.set()
+        return process
+
     def _take_start(self, start: "asyncio.Future[subprocess.Popen[bytes]]") -> None:
-        self._starting = False
+        self._starting, self._spawned = False, None
         try:
             process = start.result()
         except (OSError, ValueError, subprocess.SubprocessError) as error:
@@ -172,14 +207,18 @@ class Running:
         assert self._process is not None
         if not self._over:
             with contextlib.suppress(BlockingIOError):
-                self._output += os.read(self._stdout, READ_BYTES)[:OUTPUT_BYTES]
+                self._output += os.read(self._stdout, READ_BYTES)
+                self._output = self._output[:OUTPUT_BYTES]
         self._read_no_more()
         _kill_group(self._process)  # what it left behind; the group is its own until it is reaped
+        code = self._process.wait()
+        self._forget()
+        self._end(*_verdict(code, self._said()))
+
+    def _forget(self) -> None:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
-        code = self._process.wait()
         self._process = None
-        self._end(*_verdict(code, self._said()))
 
     def _give_up(self, timeout: float) -> None:
         self._end(CRITICAL, f"not done within {timeout:g} s {self._said()}".rstrip())
@@ -201,22 +240,13 @@ def _verdict(code: int, output: str) -> tuple[str, str]:
     return state, output or how
 
 
-def _started(
-    command: Sequence[str], user: User, environment: Mapping[str, str]
-) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        bufsize=0,
-        cwd="/",
-        env={**user.environment, **environment},
-        user=user.uid,
-        group=user.gid,
-        extra_groups=user.groups,
-        start_new_session=True,
-    )
+def _reap(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a process and wait a moment until it is gone."""
+    _kill_group(process)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(LAST_WAIT)
+    assert process.stdout is not None
+    process.stdout.close()
 
 
 def _kill_group(process: "subprocess.Popen[bytes]") -> None:

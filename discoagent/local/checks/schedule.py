@@ -118,9 +118,10 @@ class Schedule(Generic[T]):
         queues = self._waiting[lane]
         while queues:
             user = min(queues, key=lambda each: self._running_of[lane, each])
-            slot = queues[user].popleft()
-            if not queues[user]:
-                del queues[user]
+            queue = queues.pop(user)
+            slot = queue.popleft()
+            if queue:
+                queues[user] = queue  # behind those who have as few under way
             if not slot.dropped:
                 return slot
         return None
