@@ -130,7 +130,7 @@ def listening_path(paths: list[str], timeout: float) -> str:
                 kind="permission",
             )
     tried = ", ".join(f"{path} ({_words(fault)})" for path, fault in faults)
-    raise AgentUnavailable(f"no agent listens: tried {tried}")
+    raise AgentUnavailable(f"no agent listens: tried {tried}; start discoagent or name its socket")
 
 
 def _fault(path: str, timeout: float) -> int | None:

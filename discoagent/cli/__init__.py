@@ -214,7 +214,7 @@ def usage_error(error: click.ClickException) -> InvalidRequest:
     """Return click's word on a wrong command line as one sentence that says where to look."""
     param = getattr(error, "param", None)
     field = getattr(param, "name", None)
-    message = error.format_message().rstrip(".")
+    message = " ".join(error.format_message().split()).rstrip(".")
     if isinstance(error, click.NoSuchOption):
         field = error.option_name.lstrip("-")
         message = f"no such option: {error.option_name}{_nearest_option(error)}"

@@ -24,8 +24,10 @@ Part = Callable[[Disco], Any]
 @verb("bundle", example="discoctl bundle\ndiscoctl bundle - | tar tz")
 @click.argument("file", required=False, metavar="[FILE]")
 def bundle(session: Session, file: str | None) -> int:
-    """Write what a maintainer needs to see of this agent into a gzipped tar: its status, figures,
-    settings, members and instances, and what `doctor` finds. No key is in it, and no meta value.
+    """Write what a maintainer needs to see of this agent.
+
+    A gzipped tar with its status, figures, settings, members and instances, and what `doctor`
+    finds. No key is in it, and no meta value.
 
     FILE is discoagent-NODE-TIME.tar.gz unless it is named; `-` is stdout.
     """

@@ -22,8 +22,7 @@ FOR_EVER = -1.0
 
 @verb("members", example="discoctl members\ndiscoctl members -o wide")
 def members(session: Session) -> int:
-    """Show the nodes of the cluster, this one included, and the state in which this agent sees
-    each."""
+    """Show the nodes, and the state in which this agent sees each."""
     printer = session.printer(output.NAMED)
     with session.disco() as disco:
         printer.many(disco.members(), MEMBERS)
@@ -47,7 +46,10 @@ class Patience(Duration):
     help="Answer once the agent is ready; 1 if it is not within the time. Alone: wait for ever.",
 )
 def status(session: Session, wait_ready: float | None) -> int:
-    """Show how the agent on this host is: ready or not, its peers, its addresses."""
+    """Show how the agent on this host is.
+
+    Ready or not, its peers, its addresses.
+    """
     printer = session.printer(output.COMMON)
     with session.disco(waits=wait_ready is not None) as disco:
         if wait_ready is None:
@@ -100,9 +102,10 @@ def _standing(states: list[str]) -> int:
 @verb("join", example="discoctl join 10.0.0.1:7800 seeds.internal:7800")
 @click.argument("addresses", nargs=-1, required=True, metavar="HOST:PORT...")
 def join(session: Session, addresses: tuple[str, ...]) -> int:
-    """Let the agent greet other agents, and with them all that they know.
+    """Let the agent greet other agents.
 
-    0 when all were reached, 5 some, 1 none, 4 when one refused.
+    They tell it of all others that they know. 0 when all were reached, 5 some, 1 none, 4 when
+    one refused.
     """
     printer = session.printer(output.NAMED)
     with session.disco() as disco:
@@ -118,8 +121,10 @@ def join(session: Session, addresses: tuple[str, ...]) -> int:
 
 @verb("leave", example="discoctl leave")
 def leave(session: Session) -> int:
-    """Let this node leave the cluster, and its agent end: its instances are gone everywhere at
-    once."""
+    """Let this node leave the cluster, and its agent end.
+
+    Its instances are gone everywhere at once.
+    """
     printer = session.printer(output.COMMON)
     with session.disco() as disco:
         node = disco.hello().node
@@ -145,7 +150,10 @@ def forget(session: Session, node: str) -> int:
 
 @verb("ping", example="discoctl ping")
 def ping(session: Session) -> int:
-    """Ask the agent for a sign of life: its node, and how long the answer took."""
+    """Ask the agent for a sign of life.
+
+    It tells its node; shown is, too, how long that took.
+    """
     printer = session.printer(output.COMMON)
     with session.disco() as disco:
         answer = disco.ping()
@@ -155,8 +163,10 @@ def ping(session: Session) -> int:
 
 @verb("version", example="discoctl version -o json")
 def version(session: Session) -> int:
-    """Show the versions of discoctl, its libraries and protocols, and of the agent if it is
-    there."""
+    """Show the versions of discoctl and of the agent.
+
+    Those of the libraries and protocols, too. Without an agent the code is 0 all the same.
+    """
     from discoagent.client.versions import versions  # which loads what no other command needs
 
     printer = session.printer(output.COMMON)

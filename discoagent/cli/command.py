@@ -251,11 +251,13 @@ class GlobalOptions(click.Command):
 
 
 class Verb(GlobalOptions):
-    """A sub-command of `discoctl`. What stands after `--` is left alone when `takes_command` is
-    set."""
+    """A sub-command of `discoctl`.
+
+    `takes_command` is how its usage line ends if what stands after `--` is left alone.
+    """
 
     def __init__(
-        self, *args: Any, takes_command: bool = False, example: str = "", **kwargs: Any
+        self, *args: Any, takes_command: str = "", example: str = "", **kwargs: Any
     ) -> None:
         kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
         super().__init__(*args, **kwargs)
@@ -279,7 +281,7 @@ class Verb(GlobalOptions):
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Return the usage line's words."""
         pieces = super().collect_usage_pieces(ctx)
-        return [*pieces, "-- CMD..."] if self.takes_command else pieces
+        return [*pieces, self.takes_command] if self.takes_command else pieces
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the example."""
@@ -289,7 +291,7 @@ class Verb(GlobalOptions):
 
 
 def verb(
-    name: str, *, example: str, takes_command: bool = False
+    name: str, *, example: str, takes_command: str = ""
 ) -> Callable[[Callable[..., int]], Verb]:
     """Make a function that returns an exit code a sub-command; its docstring is the help."""
 

@@ -84,10 +84,10 @@ SHELLS: Mapping[str, type[ShellComplete]] = {
     'eval "$(discoctl completion zsh)"       # in ~/.zshrc, after compinit\n'
     "discoctl completion fish > ~/.config/fish/completions/discoctl.fish",
 )
-@click.argument("shell", type=click.Choice(list(SHELLS)))
+@click.argument("shell", type=click.Choice(list(SHELLS)), metavar="SHELL")
 @click.pass_context
 def completion(ctx: click.Context, /, session: Session, shell: str) -> int:
-    """Print what a shell reads to complete discoctl's words with TAB.
+    """Print the script by which a shell completes with TAB.
 
     Commands, flags and their values; and services, instances and nodes, if an agent answers at
     once.

@@ -15,17 +15,18 @@ from discoagent.client import Disco
 
 @verb(
     "dev",
-    takes_command=True,
+    takes_command="[-- CMD...]",
     example="discoctl dev\ndiscoctl dev 5\ndiscoctl dev 2 -- pytest tests/integration",
 )
 @click.argument("n", type=click.IntRange(1, 16), default=3, metavar="[N]")
 @click.pass_context
 def dev(ctx: click.Context, /, session: Session, n: int) -> int:
-    """Run N agents (1 to 16; 3) and a few live services on this machine, and show what happens.
+    """Run a cluster on this machine to try things in.
 
-    They are a cluster of their own on free loopback ports, in a scratch directory; the system's
-    agent is not touched. Prints the line for a shell that wants to use them, `ready`, then events,
-    until SIGINT or SIGTERM. With CMD: runs it with DISCO_SOCKET set, and ends with its code.
+    N agents (1 to 16; 3) and a few live services are a cluster of their own on free loopback
+    ports, in a scratch directory; the system's agent is not touched. Prints the line for a
+    shell that wants to use them, `ready`, then events, until SIGINT or SIGTERM. With CMD: runs
+    it with DISCO_SOCKET set, and ends with its code.
     """
     command = ctx.meta["command"]
     if command is not None and not command:

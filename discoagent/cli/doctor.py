@@ -26,8 +26,11 @@ DIAGNOSES: View[Diagnosis] = View(
 
 @verb("doctor", example="discoctl doctor\ndiscoctl doctor -o json")
 def doctor(session: Session) -> int:
-    """Examine the agent on this host: its socket, limits, state and address, and whether it and
-    each peer reach one another. 1 if there is a problem; each comes with what to do."""
+    """Examine the set-up of the agent on this host.
+
+    Its socket, limits, state and address, and whether it and each peer reach one another. 1 if
+    there is a problem; each comes with what to do.
+    """
     printer = session.printer(output.NAMED)
     found = _examined(session)
     printer.many(found, DIAGNOSES)

@@ -13,7 +13,10 @@ from discoagent.rules import LOG_LEVELS
     example="discoctl metrics > /var/lib/node_exporter/discoagent.prom",
 )
 def metrics(session: Session) -> int:
-    """Show the agent's figures as Prometheus text: peers, instances, messages, refusals."""
+    """Show the agent's figures as Prometheus text.
+
+    Peers, instances, messages, refusals.
+    """
     printer = session.printer(output.COMMON)
     with session.disco() as disco:
         text = disco.metrics()
@@ -24,8 +27,10 @@ def metrics(session: Session) -> int:
 @verb("log-level", example="discoctl log-level\ndiscoctl log-level debug")
 @click.argument("level", required=False, type=click.Choice(LOG_LEVELS), metavar="[LEVEL]")
 def log_level(session: Session, level: str | None) -> int:
-    """Show the level of the agent's log, or set it (debug, info, warning, error) until the agent
-    is started or reloaded."""
+    """Show the level of the agent's log, or set it.
+
+    LEVEL is debug, info, warning or error, and holds until the agent is started or reloaded.
+    """
     printer = session.printer(output.COMMON)
     with session.disco() as disco:
         found = disco.log_level(level)
@@ -42,7 +47,10 @@ def log_level(session: Session, level: str | None) -> int:
     help="Show what is at least as grave.",
 )
 def monitor(session: Session, level: str) -> int:
-    """Show the agent's log as it is written, at any level, without changing that of the log."""
+    """Show the agent's log as it is written.
+
+    At any level, without changing that of the log.
+    """
     printer = session.stream_printer()
     with session.disco(waits=True) as disco:
         for line in disco.monitor(level, timeout=session.timeout):

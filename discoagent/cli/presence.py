@@ -23,10 +23,10 @@ Pairs = tuple[tuple[str, str], ...]
 @verb("presence", example="discoctl presence\ndiscoctl presence room:1 -o json")
 @click.argument("topic", required=False, metavar="[TOPIC]", shell_complete=completes("topics"))
 def presence(session: Session, topic: str | None) -> int:
-    """Show who is there: the keys of a topic with their metas, or the topics with counts.
+    """Show who is there: the topics, or the keys of one.
 
-    A key has as many metas as were tracked, on any node. With a TOPIC the exit code is 1 when
-    nobody is there.
+    Topics with counts, or the keys of a TOPIC with their metas. A key has as many metas as were
+    tracked, on any node. With a TOPIC the exit code is 1 when nobody is there.
     """
     printer = session.printer(output.NAMED)
     with session.disco() as disco:
@@ -51,7 +51,7 @@ def _print_metas(printer: Printer, metas: list[Tracked]) -> None:
 
 @verb(
     "track",
-    takes_command=True,
+    takes_command="[-- CMD...]",
     example="discoctl track room:1 alice --meta device=tv --pid $$\n"
     "discoctl track room:1 bob --ttl 30s\n"
     "discoctl track room:1 carol --meta device=phone -- ssh carol@phone",
@@ -79,7 +79,7 @@ def track(
     static: bool,
     require: bool,
 ) -> int:
-    """Say that a key of a topic is here, and print the ref of what was said.
+    """Say that a key of a topic is here, and print the ref.
 
     What ends it is said with exactly one of --pid, --ttl and --static; or with CMD, which is run as
     `discoctl run` does it: tracked exactly as long as it runs, with its exit code, and nothing of
@@ -145,9 +145,10 @@ def _as_meta(disco: "Disco", topic: str, key: str, meta: dict[str, str]) -> Regi
 @click.argument("ref")
 @click.option("--meta", type=PAIR, multiple=True, help="A pair; repeated: several.")
 def retrack(session: Session, *, topic: str, ref: str, meta: Pairs) -> int:
-    """Change a meta of this node as a whole, and give its lease its whole time anew.
+    """Change a meta of this node, or renew its lease.
 
-    Without --meta the lease alone is renewed. Prints the ref, which is another after a change.
+    What is given is the whole of it from now on, and its lease has its whole time anew. Without
+    --meta the lease alone is renewed. Prints the ref, which is another after a change.
     """
     printer = session.printer(output.NAMED)
     with session.disco() as disco:

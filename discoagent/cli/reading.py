@@ -65,7 +65,7 @@ def list_command(
     sort: str | None,
     limit: int | None,
 ) -> int:
-    """List instances: the usable ones of every service, or of those named.
+    """List the usable instances, of all services or of some.
 
     Usable are passing, warning, suspect and restarting. With a SERVICE, --tag, --node or -f the
     exit code is 1 when nothing fits.
@@ -97,7 +97,7 @@ def _order(sort: str) -> tuple[Callable[[Instance], str | int], bool]:
 
 @verb("services", example="discoctl services\ndiscoctl services -o name")
 def services(session: Session) -> int:
-    """Show the services there are, with counts of their instances by state."""
+    """Show the services there are, with counts by state."""
     printer = session.printer(output.NAMED)
     with session.disco() as disco:
         printer.many(disco.services(), SERVICES)
@@ -156,7 +156,10 @@ def resolve(
         elif found or (printer.format == "json" and not one):
             printer.many(in_order(found, prefer, members) if prefer else found, INSTANCES)
         if not found and not disco.partial and (disco.stale is None or stale_ok):
-            raise NoInstance(f"no usable instance of {service} with a port")
+            raise NoInstance(
+                f"no usable instance of {service} with a port; "
+                f"discoctl list {service} --all shows all there are"
+            )
         return finish(printer, disco, _staleness(printer, disco.stale, stale_ok=stale_ok))
 
 

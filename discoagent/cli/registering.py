@@ -114,7 +114,7 @@ def register(
     meta: tuple[tuple[str, str], ...],
     **what: Any,
 ) -> int:
-    """Register an instance of a service, and print SERVICE/INSTANCE@NODE.
+    """Register an instance, and print SERVICE/INSTANCE@NODE.
 
     What ends it is said with exactly one of --pid, --ttl and --static. 6 when somebody who lives
     has the id.
@@ -175,7 +175,10 @@ def update(
     no_check: bool,
     **changes: Any,
 ) -> int:
-    """Change an instance of this node: what is named changes, the rest stays."""
+    """Change an instance of this node.
+
+    What is named changes, the rest stays.
+    """
     printer = session.printer(output.INSTANCE)
     if check and no_check:
         usage("--check and --no-check contradict each other", "check")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @verb(
     "run",
-    takes_command=True,
+    takes_command="-- CMD...",
     example="discoctl run web --port 8080 -- python3 -m http.server 8080\n"
     "discoctl run worker --tag gpu --require -- ./worker --queue jobs",
 )
@@ -43,7 +43,7 @@ def run(
     meta: tuple[tuple[str, str], ...],
     **what: Any,
 ) -> int:
-    """Run CMD, registered as an instance of a service exactly as long as it runs.
+    """Run CMD, registered exactly as long as it runs.
 
     Signals are passed on; the exit code is CMD's, 128+N if signal N ended it, 127 if it was not
     found, 126 if it is not executable. Without an agent CMD runs all the same, and is registered as

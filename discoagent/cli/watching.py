@@ -51,10 +51,11 @@ def watch(
     count: int | None,
     filter: str | None,  # noqa: A002
 ) -> int:
-    """Print what there is as added, then synced, then every change as it happens.
+    """Print the present, then every change as it happens.
 
-    Every visible instance, usable or not. Lines on a terminal, jsonl otherwise. A restart of the
-    agent is outlived. With -f what comes to fit is added, and what ceases to fit is removed.
+    What there is comes as added, then synced: every visible instance, usable or not. Lines on a
+    terminal, jsonl otherwise. A restart of the agent is outlived. With -f what comes to fit is
+    added, and what ceases to fit is removed.
     """
     if filter is not None and topics and not services:
         usage("-f is for instances: name a SERVICE, too", "filter")
@@ -81,9 +82,10 @@ def watch(
 )
 @click.option("--gone", is_flag=True, help="Until none is visible, usable or not.")
 def wait(session: Session, *, service: str, count: int | None, gone: bool) -> int:
-    """Wait until a service is there: until as many instances are usable.
+    """Wait until a service is there, or gone.
 
-    Prints nothing unless -o asks for the instances. --timeout bounds the wait: 124 when it is over.
+    It is there when one instance, or --count, is usable. Prints nothing unless -o asks for the
+    instances. --timeout bounds the wait: 124 when it is over.
     """
     if gone and count is not None:
         usage("--gone and --count exclude each other", "gone")

@@ -44,7 +44,7 @@ class Admission:
         owner = unpack_owner(before.owner)
         what = f"{before.name}/{before.id} is registered by {owners.describe(owner)}"
         if not call.replace:
-            raise Conflict(f"{what}, a living {kind} owner; see replace", field="id")
+            raise Conflict(f"{what}, a living {kind} owner: only replace takes it over", field="id")
         if asker.uid not in (owner.uid, 0):
             raise Refused(
                 f"{what}: only that user and root may replace it, not uid {asker.uid}",

@@ -25,6 +25,7 @@ from discoagent.rules import Target
 Row = tuple[Any, ...]
 """An instance or a meta, as the local API tells it."""
 SIFTED_PER_TURN = 500  # that a filter looks into before others have their turn
+NAMED_MAX = 3  # instances that an error names where others were meant
 HERE = frozenset({NodeState.ALIVE, NodeState.SUSPECT, NodeState.RESTARTING})
 
 
@@ -173,7 +174,8 @@ class Queries:
         """
         found = self._replica.find(Kind.SERVICE, target.id, target.service, target.node)
         if not found:
-            raise NoInstance(f"{target}: there is no such instance", field="id")
+            hint = self._of_service(target.service or target.id)
+            raise NoInstance(f"{target}: there is no such instance{hint}", field="id")
         own = [shown for shown in found if shown.node == self._replica.id.node]
         found = own or found
         if len(found) > 1:
@@ -184,6 +186,15 @@ class Queries:
                 field="id",
             )
         return found[0]
+
+    def _of_service(self, service: str) -> str:
+        """Return which instances a service has, for whoever named it or misspelt one of its ids."""
+        places = self._replica.places(Kind.SERVICE, (service,))
+        if not places:
+            return ""
+        names = [name_of(node, entry) for _, node, entry in places[:NAMED_MAX]]
+        more = f" and {len(places) - NAMED_MAX} more" if len(places) > NAMED_MAX else ""
+        return f"; the service {service} has {', '.join(names)}{more}"
 
     def services(self) -> list[tuple[str, dict[str, int]]]:
         """Return each service's name with its counts by state, sorted by name."""

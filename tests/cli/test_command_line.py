@@ -17,13 +17,13 @@ from tests.cli.ctl import ARGV, Ask, ctl, environment
 NAMES = {
     *("list", "services", "resolve", "get", "register", "run", "update", "deregister", "renew"),
     *("monitor", "log-level", "metrics", "doctor", "bundle", "completion"),
-    *("presence", "track", "retrack", "untrack"),
+    *("presence", "track", "retrack", "untrack", "ttl"),
     *("watch", "wait", "members", "join", "leave", "status", "ping", "converged", "dev", "version"),
 }
 NOT_YET = {
     "watch": ("--from", "--save-token"),
-    "register": ("--check", "--verify"),
-    "run": ("--drain", "--check", "--ttl", "--pid", "--static"),
+    "register": ("--verify",),
+    "run": ("--drain", "--ttl", "--pid", "--static"),
     "list": ("--near",),
 }
 
@@ -63,11 +63,13 @@ def test_every_command_has_help_with_an_example(name: str, ask: Ask) -> None:
 
 
 def test_the_help_names_every_command(ask: Ask) -> None:
-    """By what they are for, and with the exit codes."""
+    """By what they are for, each on a line of its own, and with the exit codes."""
     answer = ask("--help")
 
     assert answer.code == 0
     assert all(f"  {name} " in answer.out for name in NAMES)
+    assert not any(line.endswith("...") for line in answer.out.splitlines()[1:])
+    assert all(len(command(name).get_short_help_str(100)) <= 60 for name in NAMES)
     assert "124 timeout" in answer.out
 
 
@@ -111,6 +113,7 @@ def test_what_is_not_built_does_not_exist(name: str, ask: Ask) -> None:
         (["watch", "--count", "-1"], "-1 is not in the range x>=0"),
         (["register", "web", "--static", "--wait-seen", "0"], "'0' is neither all nor a number"),
         (["converged", "--wait"], "requires an argument"),
+        (["completion"], "missing argument 'SHELL'"),
         (["join"], "missing argument 'HOST:PORT...'"),
         (["run", "web", "true"], "unexpected extra argument"),
         (["run", "web"], "give the command to run after --"),

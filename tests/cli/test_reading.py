@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from discoagent.client import Disco
+from tests.agent.harness import wait_until
 from tests.cli.agents import Agent
 from tests.cli.ctl import Ask
 
@@ -206,6 +207,9 @@ def test_an_id_is_named_in_full_or_as_far_as_it_fits_one(pair: Pair, ask: Ask) -
     assert ask("get", "main", "--socket", a.socket, "-o", "name").out == "db/main@a\n"
     assert ask("get", "main", "--socket", b.socket, "-o", "name").out == "db/main@b\n"
     assert ask("get", "nope", "--socket", a.socket).code == 1
+    service = ask("get", "web", "--socket", a.socket)
+    assert service.code == 1
+    assert service.err.endswith("; the service web has web/web-8080@a, web/web-8081@b\n")
     assert ask("get", "web/web-8081@a", "--socket", a.socket).code == 1
     assert ask("get", "a b", "--socket", a.socket, "-o", "json").error["field"] == "id"
     with Disco(a.socket) as disco:
@@ -221,6 +225,8 @@ def test_an_id_is_named_in_full_or_as_far_as_it_fits_one(pair: Pair, ask: Ask) -
 def test_members(pair: Pair, ask: Ask) -> None:
     """Both, each with its own view."""
     a, b = pair
+    with Disco(b.socket) as disco:  # what other tests registered at `a` is gone at `b`, too
+        wait_until(lambda: [it.instances for it in disco.members()] == [2, 2])
     for agent in pair:
         found = ask("members", "-o", "json", "--socket", agent.socket).json
 
