@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from tests.benchmarks import lifetimes, memory, pipelined, propagation, reading
+from tests.benchmarks import checks, lifetimes, memory, pipelined, propagation, reading
 from tests.benchmarks.__main__ import main, names, usage
 
 TINY: dict[str, tuple[Callable[[], None], list[str]]] = {
@@ -24,6 +24,10 @@ TINY: dict[str, tuple[Callable[[], None], list[str]]] = {
     "lifetimes": (
         partial(lifetimes.main, rounds=1, deaths=1, resident=50),
         ["a registered process", "the child of `run`", "the wrapper of `run`", "50 entries"],
+    ),
+    "checks": (
+        partial(checks.main, checks=3, interval=0.1, seconds=0.1),
+        ["3 checks, share of a core"],
     ),
     "reading": (
         partial(reading.main, rounds=1, samples=reading.Samples(1, 2, 1), entries=50),
