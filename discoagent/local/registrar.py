@@ -188,7 +188,7 @@ class Registrar:
 
     def revive(self, entry: Entry) -> None:
         """Go on with the checks of an entry that outlived the former life, in their states."""
-        if not is_plain(body_of(entry)):
+        if entry.kind is Kind.SERVICE and not is_plain(body_of(entry)):
             body = Body.unpack(body_of(entry))
             self._checking.bind(entry.key, unpack_owner(entry.owner).uid, body, known=True)
 
