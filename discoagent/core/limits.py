@@ -32,10 +32,8 @@ EXTENSION_BYTES_MAX = 1_024
 DELTAS_MAX = CHUNK_ENTRIES_MAX  # in one message of the owner's
 
 TAIL_MAX = 64  # deltas kept beyond a gap, per chain
-RING_SEGMENTS_MIN = (
-    1_000  # the ring keeps at least this many segments and steps, unless over its bytes
-)
-RING_STEPS_MIN = 10_000
+RING_STEPS_MIN = 10_000  # the ring keeps at least so many steps, unless over its bytes
+
 RING_BYTES_MAX = 16 * 1024 * 1024
 GRAVES_MAX = 4_096
 GREETINGS_IN_FLIGHT = 50

@@ -9,7 +9,6 @@ from discoagent.core.limits import (
     CHUNK_ENTRIES_MAX,
     DELTAS_MAX,
     RING_BYTES_MAX,
-    RING_SEGMENTS_MIN,
     RING_STEPS_MIN,
 )
 from discoagent.core.messages import Delta, Removal
@@ -52,8 +51,8 @@ class Segment:
 class Ring:
     """Contiguous segments, oldest first.
 
-    At least `RING_SEGMENTS_MIN` segments and `RING_STEPS_MIN` steps are kept, unless they weigh
-    more than `RING_BYTES_MAX`; what falls out is repaired by a scan.
+    At least `RING_STEPS_MIN` steps are kept, unless they weigh more than `RING_BYTES_MAX`; what
+    falls out is repaired by a scan.
     """
 
     __slots__ = ("_segments", "_steps", "_weight")
@@ -162,8 +161,7 @@ class Ring:
         while len(self._segments) > 1:
             first = self._segments[0]
             steps = self._steps - (first.until - first.before)
-            spare = len(self._segments) > RING_SEGMENTS_MIN and steps >= RING_STEPS_MIN
-            if not spare and self._weight <= RING_BYTES_MAX:
+            if steps < RING_STEPS_MIN and self._weight <= RING_BYTES_MAX:
                 return
             self._segments.popleft()
             self._steps = steps

@@ -22,7 +22,7 @@ class Knobs:
     are.
     """
 
-    ring_segments: int | None = None
+    ring_steps: int | None = None
     chunk_entries: int | None = None
     chunk_bytes: int | None = None
     chunks: int | None = None
@@ -34,8 +34,7 @@ class Knobs:
         wanted = [
             (module, name, value)
             for module, name, value in (
-                (ring, "RING_SEGMENTS_MIN", self.ring_segments),
-                (ring, "RING_STEPS_MIN", self.ring_segments),
+                (ring, "RING_STEPS_MIN", self.ring_steps),
                 (ring, "CHUNK_ENTRIES_MAX", self.chunk_entries),
                 (chain, "CHUNK_ENTRIES_MAX", self.chunk_entries),
                 (sync, "CHUNK_BYTES_MAX", self.chunk_bytes),
@@ -110,7 +109,7 @@ class Profile:
             outage=luck.choice((1.0, 4.0, 12.0, 35.0)),
             timing=luck.choice((PATIENT, BRISK, BRISK, SHORT_GRACE, GRACELESS)),
             knobs=Knobs(
-                ring_segments=luck.choice((2, 8)) if small else None,
+                ring_steps=luck.choice((2, 8)) if small else None,
                 chunk_entries=luck.choice((1, 2, 5)) if small else None,
                 chunks=luck.choice((1, 2)) if small else None,
                 tail=luck.choice((1, 3)) if small else None,

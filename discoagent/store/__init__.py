@@ -276,23 +276,29 @@ class Store:
                     lambda: bool(self._queue) or self._closing,
                     RETRY_SECONDS if self._db is None and self._files else None,
                 )
-                batches, self._queue = self._queue, []
+                some = bool(self._queue)
                 closing = self._closing
-            if not due:
-                self._return()
-            for batch in batches:
-                self._write(batch)
-                awaited = self._written < self._insecure
-                with self._changed:
-                    self._written = batch.number
-                    self._changed.notify_all()
-                if awaited:
-                    self._on_written(batch.number)
-            if closing and not batches:
+            if some:
+                self._write_queue()
+            elif closing:
                 break
+            elif not due:
+                self._return()
         with self._using, contextlib.suppress(sqlite3.Error):
             if self._db is not None:
                 self._db.close()
+
+    def _write_queue(self) -> None:
+        with self._changed:
+            batches, self._queue = self._queue, []
+        for batch in batches:  # none is kept beyond this call: one may be large
+            self._write(batch)
+            awaited = self._written < self._insecure
+            with self._changed:
+                self._written = batch.number
+                self._changed.notify_all()
+            if awaited:
+                self._on_written(batch.number)
 
     def _write(self, batch: Batch) -> None:
         with self._using:

@@ -184,14 +184,12 @@ def test_hashes_are_equal_if_and_only_if_the_live_dots_are(
     assert (one.hash == two.hash) == same
 
 
-@given(history=histories(at_most=20), segments=st.integers(1, 4), count=st.integers(1, 6))
-def test_a_ring_keeps_what_it_must_and_no_more(history: History, segments: int, count: int) -> None:
-    """Within its least segments and steps it answers; beyond them it says that it cannot."""
+@given(history=histories(at_most=20), count=st.integers(1, 6))
+def test_a_ring_keeps_what_it_must_and_no_more(history: History, count: int) -> None:
+    """Within its least steps it answers; beyond them it says that it cannot."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ring_module, "RING_SEGMENTS_MIN", segments)
         patch.setattr(ring_module, "RING_STEPS_MIN", count)
         owner = History(history.steps, frozenset(range(50))).chain()  # a segment a step
         reach = [owner.delta_since(clock) is not None for clock in range(owner.clock)]
 
-    kept = max(segments - 1, count)  # the newest segment is open, and empty as yet
-    assert reach == [owner.clock - clock <= kept for clock in range(owner.clock)]
+    assert reach == [owner.clock - clock <= count for clock in range(owner.clock)]

@@ -101,7 +101,6 @@ def test_what_was_pushed_is_known_within_a_push() -> None:
 
 def test_beyond_the_ring_it_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ring keeps so many steps, and a scan tells of none."""
-    monkeypatch.setattr(ring_module, "RING_SEGMENTS_MIN", 1)
     monkeypatch.setattr(ring_module, "RING_STEPS_MIN", 2)
     many = tuple((entry("1", b"v%d" % n), REGISTERED) for n in range(5))
     node = Node(A)

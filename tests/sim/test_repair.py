@@ -4,7 +4,7 @@ from discoagent.sim import Knobs, Profile, World
 from tests.sim.worlds import ALWAYS, Interference, clock, is_chunk, is_push, three, told
 
 # A request brings one chunk with a page of five entries: a scan takes many.
-PAGED = Knobs(ring_segments=2, chunk_entries=5, chunks=1, chunk_bytes=200)
+PAGED = Knobs(ring_steps=2, chunk_entries=5, chunks=1, chunk_bytes=200)
 
 
 def asked_for_sync(world: World) -> int:
@@ -127,7 +127,7 @@ def test_another_goes_on_where_the_owner_stopped() -> None:
 def test_a_busy_owner_far_away() -> None:
     """200 entries, 100 writes a second, 150 ms there and back, a ring of 16: here within 5 s."""
     profile = Profile(
-        latency=(0.07, 0.075), knobs=Knobs(ring_segments=16, chunk_entries=20, chunk_bytes=2_500)
+        latency=(0.07, 0.075), knobs=Knobs(ring_steps=16, chunk_entries=20, chunk_bytes=2_500)
     )
     world = three(1, profile)
     for number in range(200):
