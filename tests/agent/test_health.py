@@ -1,0 +1,166 @@
+"""Checks of real agents: through restarts, seen from elsewhere, and between users."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from discoagent.checks import Check
+from discoagent.client import Disco
+from discoagent.errors import DiscoError
+from tests.agent.harness import DEADLINE, AgentProcess, Cluster, Raw, wait_until
+from tests.agent.restarting import Witness, mark, restarted, told
+from tests.agent.users import as_user
+
+OWNER, STRANGER = 4_001, 4_002
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """Two agents."""
+    with Cluster("a", "b") as running:
+        yield running
+
+
+def settled(disco: Disco, *states: str) -> bool:
+    """Do the instances have these states, in the order of their names?"""
+    return tuple(it.state for it in disco.list(all=True)) == states
+
+
+def test_a_restart_is_no_event_for_checks(cluster: Cluster) -> None:
+    """Passing, critical and pending stay that, whoever holds them; then all is checked on."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        Disco(cluster["a"].socket, timeout=DEADLINE) as here,
+        Disco(cluster["b"].socket, timeout=DEADLINE) as there,
+    ):
+        port = listener.getsockname()[1]
+        tcp = Check.tcp(f"127.0.0.1:{port}", interval=0.1, timeout=5, fall=1)
+        gone = Check.exec(["sh", "-c", "exit 2"], interval=0.2)
+        here.register("a-held", check=[tcp, Check.ttl("1h")]).ttl("pass")
+        here.register("b-static", check=tcp, static=True)
+        here.register("c-pending", check=gone, ttl="30s")
+        here.register("d-failed", id="d-failed", check=Check.ttl("1h")).ttl("pass")
+        here.ttl("d-failed", "fail", "out of order")
+        wait_until(lambda: settled(there, "passing", "passing", "pending", "critical"))
+        with Witness(cluster["b"].socket) as witness:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                restarted(cluster, "a", number)
+                wait_until(lambda: len(here.list(all=True)) == 4)
+            mark(cluster, "a", "restarted")
+            assert told(witness.until("added", "restarted")) == []
+            listener.close()
+            wait_until(
+                lambda: settled(there, "critical", "critical", "pending", "critical", "passing")
+            )
+            mark(cluster, "a", "failed")
+            events = witness.until("added", "failed")
+
+    failed = [(event.instance.service, event.cause) for event in events[1:] if event.instance]
+    assert sorted(failed) == [("a-held", "check"), ("b-static", "check")]
+
+
+def test_output_stays_at_home(cluster: Cluster) -> None:
+    """Its own node shows it, others do not; and only changes of state travel."""
+    with (
+        Disco(cluster["a"].socket, timeout=DEADLINE) as here,
+        Disco(cluster["b"].socket, timeout=DEADLINE) as there,
+        Witness(cluster["b"].socket) as witness,
+    ):
+        clock = Check.exec(["date", "+%s %N"], interval=0.1, timeout=5)
+        here.register("clock", id="clock", check=clock, static=True)
+        seen: set[str] = set()
+
+        def many() -> bool:
+            seen.add(here.get("clock").checks[0]["output"])
+            return len(seen - {""}) >= 3
+
+        wait_until(many)
+        mark(cluster, "a", "over")
+
+        assert [kind for kind, *_ in told(witness.until("added", "over"))] == ["added", "updated"]
+        assert "output" not in there.get("clock").checks[0]
+
+
+def asked(agent: AgentProcess, uid: int, operation: str, **arguments: Any) -> int:
+    """Ask as another user; return the code of the answer."""
+
+    def work() -> int:
+        with Raw(agent.socket) as raw:
+            try:
+                raw.ask(operation, **arguments)
+            except DiscoError as error:
+                return error.code
+            return 0
+
+    return as_user(uid, work)
+
+
+@root_only
+def test_commands_run_as_their_owner(agent: AgentProcess, asker: Raw) -> None:
+    """Not as the agent, which is root here; not even where root has changed the check."""
+    identity = Check.exec(["sh", "-c", "id -u; id -g; id -G"], interval=0.2, timeout=5).packed()
+    lifetime = ["lease", 60_000]
+    assert asked(agent, OWNER, "register", service="x", lifetime=lifetime, checks=[identity]) == 0
+
+    def output() -> str:
+        body = asker.ask("get", id="x")
+        return str(body["checks"][0]["output"])
+
+    wait_until(output)
+    assert output().split() == [str(OWNER), "65534", "65534"]
+    other = Check.exec(["sh", "-c", "echo changed; id -u"], interval=0.2, timeout=5).packed()
+    asker.ask("update", id="x", checks=[other])
+    wait_until(lambda: output().startswith("changed"))
+    assert output().split() == ["changed", str(OWNER)]
+
+
+@root_only
+def test_another_user_may_do_nothing(agent: AgentProcess, asker: Raw) -> None:
+    """Neither over it, nor to it, nor to its checks."""
+    lease = ["lease", 60_000]
+    check = [Check.ttl("1h").packed()]
+    assert asked(agent, OWNER, "register", service="x", id="x", lifetime=lease, checks=check) == 0
+    wanted: dict[str, dict[str, Any]] = {
+        "ttl": {"id": "x", "word": "pass"},
+        "update": {"id": "x", "checks": []},
+        "renew": {"id": "x"},
+        "deregister": {"id": "x"},
+    }
+
+    codes = {name: asked(agent, STRANGER, name, **what) for name, what in wanted.items()}
+    over = {"service": "x", "id": "x", "lifetime": lease}
+    assert codes == dict.fromkeys(wanted, 4)
+    assert asked(agent, STRANGER, "register", **over) == 6
+    assert asked(agent, STRANGER, "register", **over, replace=True) == 4
+    assert asked(agent, STRANGER, "register", service="y", lifetime=["process", os.getpid()]) == 4
+    (row,) = asker.list("x")
+    assert (row.state, row.owner.uid) == ("pending", OWNER)
+    assert asked(agent, OWNER, "ttl", **wanted["ttl"]) == 0
+
+
+@root_only
+def test_a_program_of_another_user_in_the_same_process(agent: AgentProcess, asker: Raw) -> None:
+    """Who connected and then became somebody else owns nothing in that one's name."""
+
+    def work() -> int:
+        """Connect as one user, become another, and register for oneself."""
+        with Raw(agent.socket) as raw:
+            raw.ask("hello")  # connected: the kernel has noted who did
+            os.setresuid(STRANGER, STRANGER, STRANGER)
+            try:
+                raw.ask("register", service="z")
+            except DiscoError as error:
+                return error.code
+            return 0
+
+    def child() -> int:
+        os.setresuid(OWNER, OWNER, STRANGER)
+        return work()
+
+    assert as_user(0, child) == 4
+    assert asker.list("z") == []
