@@ -146,8 +146,8 @@ when a registration is said again. Commands run as the owner, and are refused wh
 become that user.
 
 *update* applies `tags` and `meta`, then `untag` and `unset`, then `tag` and `set`. *join*,
-*leave*, *forget*, *monitor*, *settings* and changing the *log-level* are for root and the agent's own
-user.
+*leave*, *forget*, *monitor*, *settings* and changing the *log-level* are for root and the agent's
+own user.
 
 **Tokens.** A watch with `token` is told what leads from there to now; a `reset` with a node (nil:
 of all) where that is not known, and the node's present as `added`. Each event carries the token of

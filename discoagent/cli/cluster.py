@@ -136,10 +136,10 @@ def leave(session: Session) -> int:
 @verb("forget", example="discoctl forget web-3")
 @click.argument("node", shell_complete=completes("nodes"))
 def forget(session: Session, node: str) -> int:
-    """Let all agents forget a node that will not come back: what is still shown of it is gone at
-    once.
+    """Let all agents forget a node that will not come back.
 
-    4 when it is alive. Should it come back after all, it is welcome.
+    What is still shown of it is gone at once. 4 when it is alive. Should it come back after all, it
+    is welcome.
     """
     printer = session.printer(output.COMMON)
     with session.disco() as disco:
