@@ -17,8 +17,9 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -40,7 +41,35 @@ _BY_ERRNO = {
 }
 
 
+class WrongUse(click.ClickException):
+    """A command line that cannot be read, told in one line as the problems of a file are."""
+
+    exit_code = CONFIGURATION
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Write it to stderr."""
+        text = self.message.rstrip(".")
+        text = f"discoagent: {text[:1].lower()}{text[1:]} (see discoagent --help)"
+        click.echo(text, file=file, err=file is None)
+
+
+class Daemon(click.Command):
+    """The command line of the agent, whose faults are told in one line."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the flags. Of one that is not there, the nearest is named."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            near = get_close_matches(error.option_name, error.possibilities or (), n=1, cutoff=0.5)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise WrongUse(f"no such option: {error.option_name}{meant}") from None
+        except click.UsageError as error:
+            raise WrongUse(error.format_message()) from None
+
+
 @click.command(
+    cls=Daemon,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Every flag but --config, --check-config and --set is also a key of the file and, as "
     "DISCOAGENT_ and its name in capitals, of the environment; the flag wins.",

@@ -72,6 +72,23 @@ def test_a_flag_that_is_not_there(flag: str) -> None:
     assert flag not in ran("--help").stdout
 
 
+@pytest.mark.parametrize(
+    ("flag", "sentence"),
+    [
+        ("--nod", "no such option: --nod; did you mean --node?"),
+        ("--zzz", "no such option: --zzz"),
+        ("extra", "got unexpected extra argument (extra)"),
+        ("--config", "option '--config' requires an argument"),
+    ],
+)
+def test_wrong_use_is_one_line(flag: str, sentence: str) -> None:
+    """It says what is wrong, and names what was probably meant."""
+    wrong = ran(flag)
+
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr == f"discoagent: {sentence} (see discoagent --help)\n"
+
+
 def test_help_and_version() -> None:
     """Both answer on stdout."""
     assert "--check-config" in ran("-h").stdout
