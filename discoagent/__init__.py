@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         TimeoutExpired,
     )
     from discoagent.instance import Event, Instance, Lifetime, Member, Owner
+    from discoagent.presence import PresenceEvent, Tracked
 
 __version__ = "0.1.0"
 
@@ -40,14 +41,17 @@ __all__ = [
     "Member",
     "NoInstance",
     "Owner",
+    "PresenceEvent",
     "Refused",
     "TimeoutExpired",
+    "Tracked",
 ]
 
 _HOMES = {
     "Check": "discoagent.checks",
     "Disco": "discoagent.client.disco",
     **dict.fromkeys(("Event", "Instance", "Lifetime", "Member", "Owner"), "discoagent.instance"),
+    **dict.fromkeys(("PresenceEvent", "Tracked"), "discoagent.presence"),
 }
 
 

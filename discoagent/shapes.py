@@ -119,6 +119,7 @@ def _is_meta(fields: list[Any]) -> bool:
         _is_line(key)
         and 1 <= len(key.encode()) <= NAME_BYTES_MAX  # readers find it by its header's length
         and type(meta) is dict
+        and "ref" not in meta  # readers add it
         and _is_json(meta)
         and _is_lifetime(lifetime)
         and type(tracked) is type(updated) is int

@@ -56,7 +56,7 @@ class MemberRecord:
 class Entry:
     """One version of one registration.
 
-    `name` and `id` are the service and instance (or topic and key); together with `kind` they are
+    `name` and `id` are the service and instance (or topic and meta); together with `kind` they are
     the *key* within the node. `owner` is opaque but for its first `OWNER_IDENTITY_BYTES`, which are
     equal exactly if the same process (or user, for entries without one) owns both entries. `body`
     holds all the rest.

@@ -68,6 +68,7 @@ METAS = {
     "an endless key": spoiled(META, 0, "k" * 129),
     "a meta that is a list": spoiled(META, 1, []),
     "a meta with a number for a key": spoiled(META, 1, {1: 2}),
+    "a meta with a ref of its own": spoiled(META, 1, {"ref": "mine"}),
     "a lifetime that is none": spoiled(META, 2, None),
     "half a ref": spoiled(META, 5, [3]),
 }

@@ -1,5 +1,6 @@
 """A real process in a test: its lines as they come, one deadline, ended with the test."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -87,6 +88,9 @@ class Running:
         self._reader.join(DEADLINE)
         assert self.process.stdout is not None
         self.process.stdout.close()
+        if self.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # of what it did not read
+                self.process.stdin.close()
 
 
 def clean_environment() -> dict[str, str]:

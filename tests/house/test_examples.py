@@ -13,6 +13,7 @@ import pytest
 
 from discoagent import Disco, Event
 from discoagent.cli import COMMANDS
+from tests.agent.harness import wait_until
 from tests.house.processes import DEADLINE, Running, agent, clean_environment
 from tests.house.project import ROOT
 
@@ -29,8 +30,9 @@ def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
     path = f"{tmp_path}/agent.sock"
     where = ["--socket", path, "--state-dir", f"{tmp_path}/state"]
     with Running(agent("--node", "n", "--bind", "127.0.0.1:0", *where)) as running:
-        running.line("^ready ")
+        bind = running.line("^ready .* bind=(.*)$")[1]
         yield {
+            "BIND": bind,
             "DISCO_SOCKET": path,
             "PATH": f"{command.parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
@@ -81,22 +83,90 @@ def test_an_application_registers_and_follows(environ: dict[str, str]) -> None:
         assert next(events).kind == "removed"
 
 
-def test_the_readme_s_python_runs(environ: dict[str, str]) -> None:
-    """Word for word."""
-    (code,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def test_who_is_online_in_a_chat_room(environ: dict[str, str], tmp_path: Path) -> None:
+    """Over two agents: one name on two devices, another killed; what is said reaches the rest."""
+    other = f"{tmp_path}/other.sock"
+    where = ["--socket", other, "--state-dir", f"{tmp_path}/other", "--bind", "127.0.0.1:0"]
+    with Running(agent("--node", "o", "--join", environ["BIND"], *where)) as second:
+        second.line("^ready ")
+        with (
+            chat(environ, "alice", "tv") as tv,
+            chat({**environ, "DISCO_SOCKET": other}, "alice", "phone") as phone,
+            chat({**environ, "DISCO_SOCKET": other}, "bob", "web") as bob,
+        ):
+            for each in (tv, phone, bob):
+                each.line("^[*] alice is here$")
+                each.line("^[*] bob is here$")
+                online(each, "alice (phone, tv), bob (web)")
+
+            say(tv, "hello")
+            for each in (phone, bob):
+                each.line("^alice: hello$")
+            say(phone, "/on radio")
+            tv.line("^[*] alice is on radio now$")
+            bob.signal(signal.SIGKILL)
+            tv.line("^[*] bob left [(]exit[)]$")
+            assert tv.process.stdin is not None
+            tv.process.stdin.close()
+            assert tv.code() == 0
+            online(phone, "alice (radio)")
+            assert not any("alice left" in line for line in phone.lines)
+
+
+def chat(environ: dict[str, str], name: str, device: str) -> Running:
+    """Join the room."""
+    argv = [sys.executable, str(ROOT / "examples" / "chat" / "chat.py"), name, "--device", device]
+    return Running(argv, environ, stdin=subprocess.PIPE)
+
+
+def say(running: Running, line: str) -> None:
+    """Type a line."""
+    assert running.process.stdin is not None
+    running.process.stdin.write(f"{line}\n")
+    running.process.stdin.flush()
+
+
+def online(running: Running, names: str) -> None:
+    """Ask again and again until these are online."""
+
+    def asked() -> bool:
+        before = len(running.lines)
+        say(running, "/who")
+        return running.line("^online: ", after=before).string == f"online: {names}"
+
+    wait_until(asked)
+
+
+def readme_python(number: int, environ: dict[str, str]) -> list[str]:
+    """Run one of the README's programs, word for word; return what it printed."""
+    programs = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     ran = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", programs[number]],
         env={**clean_environment(), **environ},
         capture_output=True,
         text=True,
         timeout=DEADLINE,
         check=False,
     )
-
+    assert len(programs) == 2
     assert (ran.returncode, ran.stderr) == (0, "")
-    lines = ran.stdout.splitlines()
+    return ran.stdout.splitlines()
+
+
+def test_the_readme_registers(environ: dict[str, str]) -> None:
+    """What it registers is what it finds."""
+    lines = readme_python(0, environ)
+
     assert lines[0] == "web/web-8080@n 127.0.0.1 8080"
     assert [line.split()[0] for line in lines[1:]] == ["added", "synced"]
+
+
+def test_the_readme_tracks(environ: dict[str, str]) -> None:
+    """Who is there is what it tracks."""
+    lines = readme_python(1, environ)
+
+    assert re.fullmatch(r"{'alice': \[{'ref': 'n[.][0-9.]+', 'device': 'tv'}\]}", lines[0])
+    assert [line.split()[:2] for line in lines[1:]] == [["added", "alice"], ["synced", "None"]]
 
 
 def test_the_readme_s_commands_exist() -> None:
