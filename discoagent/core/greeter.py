@@ -47,7 +47,7 @@ class Greeter:
         self._said: dict[str, Asked] = {}  # Hellos that wait for their answer, by endpoint
         self._invited: set[str] = set()  # which of these an operator asked for
         self._number = 0
-        self._own: set[str] = {members.endpoint}  # endpoints that turned out to be ours
+        self.own: set[str] = {members.endpoint}  # endpoints that turned out to be ours
         self._noted: dict[str, float] = {}
         self._next_forgotten = NEVER
         self._turn = 0
@@ -58,7 +58,7 @@ class Greeter:
     def greet(self, endpoints: Iterable[str], now: float) -> list[Effect]:
         """Say Hello to whoever is reached there, unless that is under way, known, or ourselves."""
         for endpoint in endpoints:
-            if endpoint in self._own or self.greets(endpoint) or endpoint in self._queue:
+            if endpoint in self.own or self.greets(endpoint) or endpoint in self._queue:
                 continue
             peer = self._members.peer_at(endpoint)
             if peer is None or not (peer.welcomed and peer.state in PRESENT):
@@ -67,7 +67,7 @@ class Greeter:
 
     def again(self, endpoint: str, now: float) -> list[Effect]:
         """Say Hello even to somebody who is known."""
-        if endpoint in self._own:
+        if endpoint in self.own:
             return []
         self._said.pop(endpoint, None)
         return self._say(endpoint, now)
@@ -157,7 +157,7 @@ class Greeter:
         asked = self.answered(number)
         if asked is None:
             return []
-        self._own.add(asked.whom)
+        self.own.add(asked.whom)
         return [Disconnect(asked.whom)]
 
     def _note(self, hello: Hello, sender: ReplicaId, refusal: Refusal, now: float) -> list[Effect]:

@@ -65,6 +65,11 @@ class Membership:
         present = (peer for peer in there if peer.state in PRESENT)
         return next(present, there[0] if there else None)
 
+    def reached(self) -> dict[str, str]:
+        """Return the endpoints of all who are present, with their nodes."""
+        present = (peer for peer in self.peers.values() if peer.state in PRESENT)
+        return {peer.endpoint: peer.replica.node for peer in present}
+
     def _let_go(self, endpoint: str) -> list[Effect]:
         """Close the links to an endpoint, unless another node is reached there (a renamed host)."""
         return [] if endpoint in self.targets() else [Disconnect(endpoint)]

@@ -171,6 +171,10 @@ class Replica:
         self._witness(now)
         return self._greeter.greet(endpoints, self._clock.now)
 
+    def reached(self) -> dict[str, str]:
+        """Return at which endpoints a node that is present is reached, ourselves included."""
+        return dict.fromkeys(self._greeter.own, self.id.node) | self._members.reached()
+
     def join(self, endpoint: str, now: float) -> list[Effect]:
         """Greet one endpoint even if it is known; the outcome is `Greeted` or `Refused`."""
         self._witness(now)

@@ -13,7 +13,6 @@ from discoagent.core.replica import Replica
 from discoagent.errors import DiscoError
 from discoagent.local import operations
 from discoagent.local.door import JoinOutcome
-from discoagent.local.queries import HERE
 from discoagent.local.readiness import ALONE_AFTER, Readiness
 from discoagent.local.seeds import Joins, Seeds
 from discoagent.store import KnownPeer
@@ -55,7 +54,7 @@ class Finding:
         self._now = now
         self._ready_line = ready_line
         self._alone: asyncio.TimerHandle | None = None
-        self._seeds = Seeds(self._greet, self._is_present)
+        self._seeds = Seeds(self._greet, replica.reached)
         self._joins = Joins(self._greet_again)
         self.readiness = Readiness(loop)
 
@@ -141,9 +140,3 @@ class Finding:
         effects = self._replica.join(endpoint, self._now())
         self._perform(effects)
         return bool(effects)  # none: that is ourselves
-
-    def _is_present(self, node: str) -> bool:
-        return any(
-            view.replica.node == node and view.state in HERE
-            for view in self._replica.members(self._now())
-        )

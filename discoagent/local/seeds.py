@@ -2,32 +2,43 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from discoagent import endpoints
-from discoagent.core.effects import Greeted, Refused
+from discoagent.core.effects import DialOutcome, Greeted, Refused
 from discoagent.core.messages import RefusalKind
 from discoagent.errors import InvalidRequest
+from discoagent.mesh.dialling import dial
 
-RETRY = 1.0  # seconds between two rounds while nobody is reached
-RETRY_REACHED = 10.0  # and once somebody is: seeds that are down are found again without hurry
+RETRY = 1.0  # seconds between two rounds while nobody is reached, and two dials of who is lost
+ROUNDS_REACHED = 10  # once somebody is, names are looked up without hurry
+DIALS_A_ROUND = 16
 NOT_REACHED, NOT_OF_US, NAME_TAKEN = 1, 4, 6  # the codes of a result, as in `errors.py`
 
 _log = logging.getLogger("discoagent")
 
 
 class Seeds:
-    """Looks the seeds up and has them greeted, for ever; a DNS name is looked up at each try."""
+    """Looks the seeds up and has them greeted, for ever; a DNS name is looked up at each try.
+
+    In between, each address where nobody of the present is reached is dialled every second, and
+    whoever answers is greeted at once.
+    """
 
     def __init__(
-        self, greet: Callable[[Iterable[str]], None], alive: Callable[[str], bool]
+        self, greet: Callable[[Iterable[str]], None], reached: Callable[[], Mapping[str, str]]
     ) -> None:
-        """`greet` takes endpoints; `alive` says whether a node of this name is present."""
+        """`greet` takes endpoints; `reached` tells where which nodes are that are present."""
         self._greet = greet
-        self._alive = alive
+        self._reached = reached
         self._answered: dict[str, str] = {}
+        self._found: dict[str, tuple[str, ...]] = {}
         self._unknown: set[str] = set()
+        self._round = 0
+        self._dialled: dict[str, int] = {}  # in which round was each dialled last
+        self._open: set[str] = set()  # who answered since all were greeted
+        self._dials: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self.seeds: tuple[str, ...] = ()
         self.reached = False
@@ -44,15 +55,25 @@ class Seeds:
 
     async def run(self) -> None:
         """Try for ever; ends by being cancelled."""
-        while True:
-            self._changed.clear()
-            await asyncio.gather(*(self._try(seed) for seed in self.seeds))
+        try:
+            while True:
+                self._changed.clear()
+                self._open.clear()
+                await asyncio.gather(*(self._try(seed) for seed in self.seeds))
+                await self._pause(ROUNDS_REACHED if self.reached else 1)
+        finally:
+            for task in self._dials:
+                task.cancel()
+
+    async def _pause(self, seconds: int) -> None:
+        """Dial the lost every second, until it is time to look all seeds up again."""
+        for _ in range(seconds):
+            self._dial_lost()
             try:
-                await asyncio.wait_for(
-                    self._changed.wait(), RETRY_REACHED if self.reached else RETRY
-                )
+                await asyncio.wait_for(self._changed.wait(), RETRY)
             except TimeoutError:
                 continue
+            return
 
     async def _try(self, seed: str) -> None:
         try:
@@ -64,11 +85,35 @@ class Seeds:
             _log.log(level, "seed %s: %s", seed, error)
             return
         self._unknown.discard(seed)
-        self._greet([each for each in map(str, found) if not self._present(each)])
+        self._found[seed] = tuple(map(str, found))
+        self._greet(self._lost(self._found[seed]))
 
-    def _present(self, endpoint: str) -> bool:
-        node = self._answered.get(endpoint)
-        return node is not None and self._alive(node)
+    def _dial_lost(self) -> None:
+        """Dial a round's share of those where nobody is reached, in turn."""
+        self._round += 1
+        found = {each for seed in self.seeds for each in self._found.get(seed, ())}
+        self._dialled = {each: self._dialled.get(each, 0) for each in sorted(found)}
+        lost = self._lost(found - self._open)
+        for endpoint in sorted(lost, key=self._dialled.__getitem__)[:DIALS_A_ROUND]:
+            self._dialled[endpoint] = self._round
+            task = asyncio.get_running_loop().create_task(self._dial(endpoint))
+            self._dials.add(task)
+            task.add_done_callback(self._dials.discard)
+
+    def _lost(self, endpoints: Collection[str]) -> list[str]:
+        """Return where nobody is reached; a node may have answered at another address of it."""
+        reached = self._reached() if endpoints else {}
+        nodes = set(reached.values())
+        return [
+            each
+            for each in sorted(endpoints)
+            if each not in reached and self._answered.get(each) not in nodes
+        ]
+
+    async def _dial(self, endpoint: str) -> None:
+        if await dial(endpoint) is DialOutcome.OPEN:
+            self._open.add(endpoint)
+            self._greet([endpoint])
 
 
 class Result(NamedTuple):
