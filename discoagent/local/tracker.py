@@ -5,6 +5,8 @@ given, which no other meta of this node ever has; the key is in its body. So a k
 as were tracked, and a meta keeps its name when the agent was restarted.
 """
 
+import msgpack
+
 from discoagent.core.entry import CauseWord, Entry, Key, Kind
 from discoagent.errors import Conflict, InvalidRequest, NoInstance, Refused, shorten
 from discoagent.instance import unpack_owner
@@ -113,9 +115,10 @@ class Tracker:
         return entry
 
     def _with_ref(self, topic: str, ref: tuple[int, int]) -> Entry | None:
-        """Look for a meta by a ref which is not its first."""
+        """Look for a meta by a ref which is not its first, and unpack hardly any other."""
+        packed = msgpack.packb(ref)
         metas = self._entries.group((Kind.PRESENCE, topic))
-        return next((entry for entry in metas if _ref(entry) == ref), None)
+        return next((it for it in metas if packed in body_of(it) and _ref(it) == ref), None)
 
 
 def _ref(entry: Entry) -> tuple[int, int]:
