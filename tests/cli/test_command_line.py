@@ -326,6 +326,6 @@ def test_a_query_loads_no_more_than_it_needs() -> None:
     assert "discoagent.cli.reading" in loaded
     assert not loaded & {
         *("asyncio", "ctypes", "subprocess", "logging.handlers", "discoagent.wire", "tempfile"),
-        *("discoagent.filters", "discoagent.client.choice", "click.shell_completion", "difflib"),
+        *("discoagent.filters", "discoagent.client.choice", "click.shell_completion"),
         *(f"discoagent.cli.{name}" for name in ("run", "dev", "child", "watching", "cluster")),
     }
