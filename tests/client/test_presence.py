@@ -267,6 +267,30 @@ def test_a_restart_of_the_agent_is_no_event(keeps_state: bool) -> None:
         assert (alice.lost, lease.lost) == (None, None)
 
 
+def test_a_watch_goes_on_from_a_token_on_another_agent(here: Disco, there: Disco) -> None:
+    """What was missed of the topic, each change by itself, and nothing of services."""
+    alice = here.track("missed", "alice", {"n": 1})
+    replay = Replay(here, "missed")
+    replay.watch.close()
+    last = replay.events[-1]
+    alice.update({"n": 2})
+    here.register("missed", id="alice", static=True)
+    alice.close()
+    bob = here.track("missed", "bob")
+    wait_until(lambda: there.presence("missed") == {"bob": [bob.meta]})
+
+    with there.watch_presence("missed", from_token=last.token, timeout=DEADLINE) as watch:
+        missed = [next(watch) for _ in range(4)]
+    assert [(event.kind, event.key) for event in missed] == [
+        ("updated", "alice"),
+        ("removed", "alice"),
+        ("added", "bob"),
+        ("synced", None),
+    ]
+    assert missed[0].meta == missed[1].before
+    here.deregister("missed/alice")
+
+
 def test_what_is_closed_while_the_agent_is_away_is_gone_when_it_is_back() -> None:
     """And what is changed then, is told when it can be."""
     with Cluster("a") as cluster, client(cluster, "a") as here:
