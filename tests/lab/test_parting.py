@@ -97,17 +97,6 @@ def test_a_killed_agent_s_entries_leave() -> None:
             assert removed.cause == "node-down"
 
 
-def test_all_agents_start_again() -> None:
-    """All are killed at once and come back: the services that lived on are one view again."""
-    with running(5) as cluster:
-        before = cluster[1].view()
-        for host in cluster.hosts:
-            host.kill_agent()
-        cluster.start()
-
-        until(lambda: all(host.view() == before for host in cluster.hosts), "the view from before")
-
-
 def test_a_second_host_of_one_name_is_refused() -> None:
     """It says who bears the name and exits 6; the first one is not disturbed."""
     with Cluster(3) as cluster:
