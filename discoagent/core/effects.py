@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from discoagent.core.entry import Cause, Entry, ReplicaId
 from discoagent.core.messages import Heartbeat, Message, RefusalKind
@@ -75,8 +76,7 @@ class EventKind(StrEnum):
     REMOVED = "removed"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):  # there are more of them than of any other value; a tuple is made soonest
     """One change of what is shown. `entry` is None in a removal, `before` None in an addition.
 
     After it, just the node's steps up to `clock` are shown; 0 where that is not so, as in the midst

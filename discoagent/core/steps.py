@@ -1,6 +1,6 @@
 """A segment's steps as events, in the order in which the owner made them."""
 
-from dataclasses import replace
+from operator import itemgetter
 
 from discoagent.core.effects import Event, EventKind
 from discoagent.core.entry import UNKNOWN, Cause, CauseWord, Entry
@@ -9,6 +9,8 @@ from discoagent.core.node import Node
 from discoagent.core.ring import Segment
 
 NOT_TAKEN = Removal(UNKNOWN, 0)
+_Step = tuple[int, EventKind, Entry | None, Entry | None, Cause]
+"""Its clock, its kind, the entry and that before, the cause."""
 
 
 def steps_of(node: Node, segment: Segment) -> list[Event]:
@@ -18,20 +20,25 @@ def steps_of(node: Node, segment: Segment) -> list[Event]:
     """
     exact = node.held is None and segment.told
     gone = {entry.key: (entry, taken) for entry, taken in segment.gone.values() if entry.shown}
-    steps: list[tuple[int, Event]] = []
+    steps: list[_Step] = []
     for dot, (entry, cause) in segment.added.items():
         if not entry.shown:
             continue
         before, taken = gone.pop(entry.key, (None, NOT_TAKEN))
         if before is None and (before := node.take_held(entry.key)) is not None:
-            steps += _resumed(node, dot, entry, before, cause)
+            steps += _resumed(dot, entry, before, cause)
+        elif before is None:
+            steps.append((dot, EventKind.ADDED, entry, None, cause or UNKNOWN))
         else:
-            steps += _changed(node, dot, entry, before, cause=cause or UNKNOWN, taken=taken)
+            steps += _changed(dot, entry, before, cause or UNKNOWN, taken)
     for entry, taken in gone.values():
-        event = Event(EventKind.REMOVED, node.name, None, entry, taken.cause, taken.clock)
-        steps.append((taken.clock or segment.until, event))
-    steps.sort(key=lambda step: step[0])
-    return [event if exact else replace(event, clock=0) for _, event in steps]
+        clock = taken.clock or segment.until
+        steps.append((clock, EventKind.REMOVED, None, entry, taken.cause))
+    steps.sort(key=itemgetter(0))
+    return [
+        Event(kind, node.name, entry, before, cause, clock if exact else 0)
+        for clock, kind, entry, before, cause in steps
+    ]
 
 
 def steps_after(node: Node, clock: int) -> list[Event] | None:
@@ -55,29 +62,22 @@ def _ends(cause: Cause) -> bool:
     )
 
 
-def _changed(
-    node: Node, dot: int, entry: Entry, before: Entry | None, *, cause: Cause, taken: Removal
-) -> list[tuple[int, Event]]:
-    if before is None:
-        return [(dot, Event(EventKind.ADDED, node.name, entry, None, cause, dot))]
+def _changed(dot: int, entry: Entry, before: Entry, cause: Cause, taken: Removal) -> list[_Step]:
     if _ends(taken.cause):  # two things in one delta: it ended, and its key was registered anew
-        end = taken.clock or dot
         return [
-            (end, Event(EventKind.REMOVED, node.name, None, before, taken.cause, end)),
-            (dot, Event(EventKind.ADDED, node.name, entry, None, cause, dot)),
+            (taken.clock or dot, EventKind.REMOVED, None, before, taken.cause),
+            (dot, EventKind.ADDED, entry, None, cause),
         ]
     if entry == before:
         return []
-    return [(dot, Event(EventKind.UPDATED, node.name, entry, before, cause, dot))]
+    return [(dot, EventKind.UPDATED, entry, before, cause)]
 
 
-def _resumed(
-    node: Node, dot: int, entry: Entry, before: Entry, cause: Cause | None
-) -> list[tuple[int, Event]]:
+def _resumed(dot: int, entry: Entry, before: Entry, cause: Cause | None) -> list[_Step]:
     """Return how a former life's entry and the present one's of a key differ; equal: no event."""
     if entry == before:
         return []
     word = CauseWord.UPDATED if entry.same_owner(before) else CauseWord.REPLACED
     known = cause or UNKNOWN
     why = Cause(word, known.actor, known.at)
-    return [(dot, Event(EventKind.UPDATED, node.name, entry, before, why))]
+    return [(dot, EventKind.UPDATED, entry, before, why)]

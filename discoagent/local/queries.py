@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -77,8 +76,8 @@ class Scope(NamedTuple):
         if now is None and then is None:
             return None
         if now is None:
-            return replace(event, kind=EventKind.REMOVED, entry=None)
-        return event if then else replace(event, kind=EventKind.ADDED, before=None)
+            return event._replace(kind=EventKind.REMOVED, entry=None)
+        return event if then else event._replace(kind=EventKind.ADDED, before=None)
 
 
 def body_of(entry: Entry) -> bytes:
