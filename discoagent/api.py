@@ -69,6 +69,10 @@ that still fits several is refused with code 2.
         -> {"row"}
     ttl         id, word: pass, warn or fail; note ("")
         -> {"row"}
+    maint       on, id (nil: all of this node), reason (nil), for_ms (nil: until it is put back)
+        -> {"rows"}
+    drain       id (nil: all of this node)
+        -> {"rows"}
     deregister  id, cause (nil; `exit:CODE` or `exit:SIGNAL`, by the wrapper alone),
                 own (false; true: only if the asker owns it, so that who took it over keeps it)
         -> {"row"}: as it was before
@@ -147,6 +151,9 @@ become that user.
 
 *update* applies `tags` and `meta`, then `untag` and `unset`, then `tag` and `set`. *join*,
 *leave*, *forget*, *monitor*, *settings* and changing the *log-level* are for root and the agent's
+*maint* and *drain* give instances the state `maint` or `draining`, whatever their checks say;
+*maint* with `on` false ends both. Without an id they are for root and the agent's own user.
+
 own user.
 
 **Tokens.** A watch with `token` is told what leads from there to now; a `reset` with a node (nil:

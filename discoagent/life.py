@@ -156,7 +156,8 @@ class Life:
             at_end=self._finding.look,
         )
         self._door = self._open_door()
-        self._door.add(self._operator.handlers(self._door))
+        for part in (self._operator, self._own.upkeep):
+            self._door.add(part.handlers(self._door))
 
     def _open_socket(self) -> LocalSocket:
         return LocalSocket(
@@ -260,7 +261,7 @@ class Life:
             self._former.entries,
             replica=self._replica,
             lifetimes=self._own.lifetimes,
-            revive=self._own.registrar.revive,
+            revive=self._own.revive,
             now=self.now(),
             wall_ms=self._clock.wall_ms(),
         )

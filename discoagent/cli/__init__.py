@@ -43,6 +43,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "update": "registering:update",
         "renew": "registering:renew",
         "ttl": "health:ttl",
+        "maint": "health:maint",
+        "drain": "health:drain",
         "deregister": "registering:deregister",
     },
     "Presence": {

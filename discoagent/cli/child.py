@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import IO, NamedTuple, Self
@@ -30,6 +31,9 @@ PASSED_ON = frozenset(
     }
 )
 STOPPING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
+
+Delay = Callable[[], float]
 
 
 class NotStartedError(Exception):
@@ -137,14 +141,25 @@ class Child:
         if info.si_code != SI_KERNEL or os.getpgid(self.pid) != os.getpgrp():
             self.send(info.si_signo)
 
-    def attend(self, signals: Signals, look: Callable[[], None]) -> Ending:
-        """Pass signals on until it ends; `look` is called at first and after each signal."""
+    def attend(
+        self, signals: Signals, look: Callable[[], None], delay: Delay | None = None
+    ) -> Ending:
+        """Pass signals on until it ends; `look` is called at first and after each signal.
+
+        `delay` says for how many seconds the first SIGTERM is held back; a second one is not.
+        """
+        held, until = None, 0.0
         while True:
             look()
             ending = self.poll()
             if ending is not None:
                 return ending
-            info = signals.next(None)
+            info = signals.next(None if held is None else max(until - time.monotonic(), 0.0))
+            if info is None:
+                info, held = held, None
+            elif info.si_signo == signal.SIGTERM and delay is not None:
+                held, until, delay = info, time.monotonic() + delay(), None
+                continue
             if info is not None and info.si_signo != signal.SIGCHLD:
                 self.pass_on(info)
 
@@ -156,8 +171,6 @@ class Child:
 def stop_all(children: Sequence[Child], signals: Signals, patience: float = 5.0) -> list[Ending]:
     """End children together: SIGTERM to all, and after `patience` seconds SIGKILL to who is
     left."""
-    import time
-
     for child in children:
         if child.poll() is None:
             child.send(signal.SIGTERM)

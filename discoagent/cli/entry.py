@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from discoagent.cli.child import Child, Ending, NotStartedError, Signals
+from discoagent.cli.child import Child, Delay, Ending, NotStartedError, Signals
 from discoagent.cli.output import talk
 from discoagent.errors import (
     AgentUnavailable,
@@ -34,20 +34,31 @@ Register = Callable[[int], Tell]
 """Registers the child of that pid, for which this process is the wrapper."""
 
 
-def as_instance(disco: "Disco", spec: dict[str, Any]) -> Register:
-    """Return what registers a child as an instance."""
+def as_instance(
+    disco: "Disco", spec: dict[str, Any], made: Callable[[str], object] = lambda _: None
+) -> Register:
+    """Return what registers a child as an instance; `made` is told its name."""
 
     def register(pid: int) -> Tell:
         name = disco.register(**spec, pid=pid, wrapper=os.getpid()).name
+        made(name)
         return lambda cause: disco.deregister(name, cause=cause)
 
     return register
 
 
-def attended(command: Sequence[str], signals: Signals, register: Register, *, quiet: bool) -> int:
+def attended(
+    command: Sequence[str],
+    signals: Signals,
+    register: Register,
+    *,
+    quiet: bool,
+    delay: Delay | None = None,
+) -> int:
     """Run CMD, registered exactly as long as it runs; return its exit code.
 
-    One that is refused at the first word is ended, and the refusal is raised.
+    One that is refused at the first word is ended, and the refusal is raised. `delay` says how long
+    the first SIGTERM is held back.
     """
     try:
         child = Child(command, signals)
@@ -57,7 +68,7 @@ def attended(command: Sequence[str], signals: Signals, register: Register, *, qu
     entry = Entry(register, child.pid, quiet=quiet)
     entry.keep_trying()
     try:
-        ending = child.attend(signals, entry.look)
+        ending = child.attend(signals, entry.look, delay)
     except WRONG:
         child.stop(signals)
         raise

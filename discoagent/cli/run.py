@@ -6,29 +6,40 @@ ended.
 """
 
 import os
+from contextlib import suppress
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from discoagent import rules  # pure: the agent's own rules, in the agent's own words
+from discoagent.checks import bounds
 from discoagent.cli.child import PASSED_ON, Signals
-from discoagent.cli.command import Session, merged, usage, verb
+from discoagent.cli.command import DURATION, Session, merged, usage, verb
 from discoagent.cli.entry import AWAY, as_instance, attended
 from discoagent.cli.registering import instance_options
-from discoagent.errors import Conflict, NoInstance, Refused
+from discoagent.errors import Conflict, DiscoError, NoInstance, Refused
 
 if TYPE_CHECKING:
     from discoagent.client import Disco
+
+UNDER_WAY_SECONDS = 0.25  # that a registration may still take when SIGTERM comes
 
 
 @verb(
     "run",
     takes_command="-- CMD...",
     example="discoctl run web --port 8080 -- python3 -m http.server 8080\n"
-    "discoctl run worker --tag gpu --require -- ./worker --queue jobs",
+    "discoctl run worker --tag gpu --require -- ./worker --queue jobs\n"
+    "discoctl run api --port 80 --check http:/health --drain 5s -- ./api",
 )
 @click.argument("name")
 @instance_options
+@click.option(
+    "--drain",
+    type=DURATION,
+    help="On SIGTERM be draining for so long before CMD is told; a second one is passed on.",
+)
 @click.option(
     "--require", is_flag=True, help="Do not start CMD when the agent is not reachable: 3."
 )
@@ -39,6 +50,7 @@ def run(
     session: Session,
     name: str,
     *,
+    drain: float | None,
     require: bool,
     meta: tuple[tuple[str, str], ...],
     **what: Any,
@@ -55,7 +67,36 @@ def run(
     spec = {"name": name, "meta": merged(meta), **what}
     with Signals(PASSED_ON) as signals, session.disco() as disco:
         _may_start(disco, spec, require=require)
-        return attended(command, signals, as_instance(disco, spec), quiet=session.quiet)
+        draining = Draining(disco, drain) if drain else None
+        register = as_instance(disco, spec, draining.made if draining else lambda _: None)
+        return attended(command, signals, register, quiet=session.quiet, delay=draining)
+
+
+class Draining:
+    """Lets the instance drain when it is to stop."""
+
+    def __init__(self, disco: "Disco", seconds: float) -> None:
+        self._disco = disco
+        self._seconds = seconds
+        self._name = ""
+        self._made = Event()
+
+    def made(self, name: str) -> None:
+        """Take note of the registration."""
+        self._name = name
+        self._made.set()
+
+    def __call__(self) -> float:
+        """Have it drained; return the seconds for which CMD goes on. Not registered: none."""
+        if not self._made.wait(UNDER_WAY_SECONDS):
+            return 0.0
+        # In a thread: an agent that hangs does not hold up signals.
+        Thread(target=self._drain, args=(self._name,), daemon=True).start()
+        return self._seconds
+
+    def _drain(self, name: str) -> None:
+        with suppress(DiscoError):  # ended meanwhile, or the agent is away: CMD has its time
+            self._disco.drain(name)
 
 
 def _may_start(disco: "Disco", spec: dict[str, Any], *, require: bool) -> None:
@@ -93,5 +134,6 @@ def _check_fields(spec: dict[str, Any]) -> None:
     rules.name_or_none(spec["id"], "id")
     rules.tags(spec["tags"], "tags")
     rules.meta(spec["meta"], "meta")
+    bounds.read([check.packed() for check in spec["check"]], "checks")
     if spec["address"] is not None:
         rules.address(spec["address"], "address")

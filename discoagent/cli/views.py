@@ -207,6 +207,19 @@ STANDINGS: View[Json] = View(
 )
 
 
+DRAINS: View[Json] = View(
+    (
+        Column("SERVICE", lambda it: it["service"]),
+        Column("BEFORE", lambda it: str(it["before"])),
+        Column("AFTER", lambda it: str(it["after"])),
+        Column("LAST", lambda it: "yes" if it["last"] else "-"),
+    ),
+    name=lambda it: str(it["service"]),
+    to_json=dict,
+    none="nothing to drain",
+)
+
+
 def check_line(it: Json) -> str:
     """A check as its user wrote it, its state, and what its own node knows of it."""
     from discoagent.checks.spec import of
@@ -218,10 +231,15 @@ def check_line(it: Json) -> str:
     return line + (f": {it['output']}" if it.get("output") else "")
 
 
+def _maint_words(maint: Json) -> str:
+    until = f"until {maint['until']}" if maint["until"] else "until it is put back"
+    return f"{plain(maint['reason'])}; {until}" if maint["reason"] else until
+
+
 def instance_lines(it: Instance) -> Iterator[tuple[str, str]]:
     """One instance whole, as (label, text); the line without a label is its title."""
     yield "", it.name
-    yield "State", it.state
+    yield "State", it.state + (f" ({_maint_words(it.maint)})" if it.maint else "")
     yield "Address", plain(endpoint(it.address, it.port))
     yield "Lifetime", lifetime(it.lifetime)
     yield "Owner", owner(it.owner)

@@ -1,17 +1,38 @@
 """What is said of the health of this node's instances."""
 
+from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
+from discoagent.client import calls
 from discoagent.client.base import Base
 from discoagent.client.calls import read_row
-from discoagent.client.lasting import Row
+from discoagent.client.lasting import Row, milliseconds
 from discoagent.client.session import Call
+from discoagent.errors import Refused
 from discoagent.instance import Instance, Json
 
 
 def ttl(name: str, word: str, note: str = "") -> Call[Row]:
     """Say `pass`, `warn` or `fail` of an instance's `ttl` check; the result is the row after."""
     return Call("ttl", {"id": name, "word": word, "note": note}, read_row)
+
+
+def maint(
+    name: str | None, *, on: bool, reason: str | None = None, for_ms: int | None = None
+) -> Call[list[Row]]:
+    """Take an instance (None: all of the node) out of use, or put it back; the rows after."""
+    arguments: Json = {"on": on, "id": name, "reason": reason, "for_ms": for_ms}
+    return Call("maint", arguments, _rows)
+
+
+def drain(name: str | None) -> Call[list[Row]]:
+    """Let an instance (None: all of the node) get nothing new; the rows after."""
+    return Call("drain", {"id": name}, _rows)
+
+
+def _rows(_: list[Any], body: Any) -> list[Row]:
+    return [read_row(_, {"row": row}) for row in body["rows"]]
 
 
 def with_details(row: Row, details: Iterable[Json]) -> Instance:
@@ -32,3 +53,57 @@ class Tending(Base):
         `note` is what `get` shows of it. Raises NoInstance, Refused, InvalidRequest.
         """
         return Instance.from_row(self._pool.ask(ttl(id, word, note)))
+
+    def maint(
+        self,
+        id: str | None = None,  # noqa: A002
+        *,
+        on: bool = True,
+        reason: str | None = None,
+        duration: str | float | None = None,
+    ) -> list[Instance]:
+        """Take an instance of this node, or all, out of use, whatever the checks say.
+
+        Not `on`: put them back, also what was draining. `duration`: it is over by itself then.
+        Without `id` for those who may run the node. Returns them as they are then.
+        """
+        for_ms = None if duration is None else milliseconds(duration, "for")
+        rows = self._pool.ask(maint(id, on=on, reason=reason, for_ms=for_ms))
+        return [Instance.from_row(row) for row in rows]
+
+    def drain(self, id: str | None = None) -> list[Instance]:  # noqa: A002
+        """Let an instance of this node, or all, get nothing new; `maint(on=False)` ends that."""
+        return [Instance.from_row(row) for row in self._pool.ask(drain(id))]
+
+    def drain_plan(self, id: str | None = None) -> list[Json]:  # noqa: A002
+        """Return what a `drain` would leave, by service: `{"service", "before", "after", "last"}`.
+
+        `before` and `after` count the usable instances in the whole cluster; `last`: none is left.
+        """
+        node = self._pool.ask(calls.hello()).node
+        wait_ms = milliseconds(self.timeout, "timeout")
+        if id is None:
+            own = self._all(node=node, wait_ms=wait_ms)
+        else:
+            own = [self._pool.ask(calls.get(id, wait_ms=wait_ms))]
+            if own[0].node != node:
+                raise Refused(
+                    f"{own[0].name} is registered on node {own[0].node}: only there can it be "
+                    "drained",
+                    kind="other-node",
+                    field="id",
+                )
+        services = sorted({it.service for it in own})
+        usable = self._all(*services, wait_ms=wait_ms) if services else []
+        before = Counter(it.service for it in usable if it.usable)
+        less = Counter(it.service for it in own if it.usable)
+        return [_plan(service, before[service], less[service]) for service in services]
+
+    def _all(self, *services: str, node: str | None = None, wait_ms: int) -> list[Instance]:
+        call = calls.list_instances(services, tags=(), node=node, usable=False, wait_ms=wait_ms)
+        return self._pool.ask(call)
+
+
+def _plan(service: str, before: int, less: int) -> Json:
+    after = before - less
+    return {"service": service, "before": before, "after": after, "last": after == 0 < before}

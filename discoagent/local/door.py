@@ -37,6 +37,13 @@ class Caller(NamedTuple):
 JoinOutcome = Sequence[Result] | DiscoError
 
 
+class Desk(Protocol):
+    """How a request is answered by who is no part of the door."""
+
+    def answer(self, caller: Caller, body: Any) -> None:
+        """Give the last answer."""
+
+
 class House(Protocol):
     """What the door asks of the agent itself."""
 
@@ -122,6 +129,10 @@ class Door:
     def answer(self, caller: Caller, body: Any) -> None:
         """Give the last answer to a request."""
         self._answer(caller, body)
+
+    def answer_change(self, caller: Caller, body: Any) -> None:
+        """Give the last answer once it is sure that the change is not forgotten."""
+        self._answer_change(caller, body)
 
     def take(self, name: bytes, peer: str, frame: "bytes | memoryview") -> None:
         """Read one request, do what it asks, answer it or say why not."""

@@ -109,6 +109,11 @@ class Entries:
         """Return the entries of one service or topic, in no order."""
         return [entry for _, entry in self._replica.own.group(group)]
 
+    def services(self) -> list[Entry]:
+        """Return all instances, sorted by service and id."""
+        entries = [entry for entry in self._replica.own if entry.kind is Kind.SERVICE]
+        return sorted(entries, key=lambda entry: entry.key)
+
     def row(self, entry: Entry) -> Row:
         """Return an entry as the local API tells it."""
         return row_of(self.node, entry)

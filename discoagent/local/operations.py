@@ -111,6 +111,21 @@ class Ttl(NamedTuple):
     note: str = ""
 
 
+class Maint(NamedTuple):
+    """Take an instance, or all of this node, out of use; or put them back."""
+
+    on: bool
+    id: Target | None = None
+    reason: str | None = None
+    for_ms: int | None = None
+
+
+class Drain(NamedTuple):
+    """Let an instance, or all of this node, get nothing new."""
+
+    id: Target | None = None
+
+
 class Deregister(NamedTuple):
     """End an instance; its wrapper may tell how the process ended."""
 
@@ -218,6 +233,8 @@ Call = (
     | Converged
     | Cancel
     | More
+    | Maint
+    | Drain
     | LogLevel
     | Monitor
     | Examine

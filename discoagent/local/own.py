@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from discoagent.core.effects import Effect
-from discoagent.core.entry import Key
+from discoagent.core.entry import Entry, Key, Kind
 from discoagent.core.replica import Replica
+from discoagent.instance import Body, is_plain, unpack_owner
 from discoagent.local.admission import Admission
 from discoagent.local.checks.checking import Checking
 from discoagent.local.entries import Entries
@@ -13,6 +14,7 @@ from discoagent.local.lifetimes import Lifetimes
 from discoagent.local.queries import Queries
 from discoagent.local.registrar import Registrar
 from discoagent.local.tracker import Tracker
+from discoagent.local.upkeep import Upkeep
 
 
 class Own:
@@ -48,7 +50,16 @@ class Own:
             gone=self.checking.release,
         )
         self.registrar = Registrar(self._entries, queries, self.checking, Admission(uid), address)
+        self.upkeep = Upkeep(loop=loop, entries=self._entries, registrar=self.registrar, uid=uid)
         self.tracker = Tracker(self._entries)
+
+    def revive(self, entry: Entry) -> None:
+        """Go on with the checks and the mode of an entry that outlived the former life."""
+        raw = entry.body
+        if entry.kind is Kind.SERVICE and isinstance(raw, bytes) and not is_plain(raw):
+            body = Body.unpack(raw)
+            self.checking.bind(entry.key, unpack_owner(entry.owner).uid, body, known=True)
+            self.upkeep.revive(entry, body)
 
     def _ended(self, keys: Sequence[Key], word: str) -> None:
         self._entries.ended(keys, word)
@@ -58,5 +69,6 @@ class Own:
 
     def close(self) -> None:
         """Watch and check nothing any more; nothing ends by this."""
+        self.upkeep.close()
         self.checking.close()
         self.lifetimes.close()

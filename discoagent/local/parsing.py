@@ -14,6 +14,7 @@ from discoagent.local.operations import (
     Cancel,
     Converged,
     Deregister,
+    Drain,
     Examine,
     Forget,
     Get,
@@ -22,6 +23,7 @@ from discoagent.local.operations import (
     Leave,
     List,
     LogLevel,
+    Maint,
     Members,
     Monitor,
     More,
@@ -161,6 +163,17 @@ _OPERATIONS: Mapping[str, _Operation] = {
         frozenset({"id", "word"}),
     ),
     "deregister": _Operation(
+    "maint": _Operation(
+        Maint,
+        {
+            "on": rules.flag,
+            "id": _or_none(rules.target),
+            "reason": _or_none(rules.tag),
+            "for_ms": _or_none(rules.ttl_ms),
+        },
+        frozenset({"on"}),
+    ),
+    "drain": _Operation(Drain, {"id": _or_none(rules.target)}),
         Deregister,
         {**_ID, "cause": _or_none(rules.exit_cause), "own": rules.flag},
         frozenset({"id"}),

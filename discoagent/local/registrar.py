@@ -8,7 +8,7 @@ from discoagent.checks.spec import Json, carried, of, worst
 from discoagent.core.entry import Cause, CauseWord, Entry, Key, Kind
 from discoagent.core.replica import Shown
 from discoagent.errors import InvalidRequest, NoInstance, Refused
-from discoagent.instance import Body, is_plain, unpack_owner
+from discoagent.instance import Body, unpack_owner
 from discoagent.local import owners
 from discoagent.local.admission import Admission
 from discoagent.local.checks.checking import Checking
@@ -185,12 +185,6 @@ class Registrar:
         if call.own and not self._entries.owned(entry, asker):
             raise NoInstance(f"id: {call.id} belongs to another owner by now", field="id")
         return self._entries.end(entry, asker, call.cause)
-
-    def revive(self, entry: Entry) -> None:
-        """Go on with the checks of an entry that outlived the former life, in their states."""
-        if entry.kind is Kind.SERVICE and not is_plain(body_of(entry)):
-            body = Body.unpack(body_of(entry))
-            self._checking.bind(entry.key, unpack_owner(entry.owner).uid, body, known=True)
 
     def own(self, target: Target, asker: Asker) -> Entry:
         """Return the entry of this node that the asker means and may change."""

@@ -126,6 +126,37 @@ def test_a_signal_to_the_wrapper_is_the_command_s(agent: Agent, events: Watch) -
         assert wrapper.wait(ANSWER_SECONDS) == 128 + signal.SIGTERM
 
 
+def test_drained_before_it_is_told(agent: Agent, events: Watch) -> None:
+    """On SIGTERM; CMD goes on for so long, or until a second one."""
+    run = ("run", "web", "--drain", "10m", "--socket", agent.socket)
+    with started(*run, "--", *SLEEPER) as wrapper:
+        added(events)
+        wrapper.send_signal(signal.SIGTERM)
+        draining = next(events)
+        assert draining.instance is not None
+        assert (draining.instance.state, draining.cause) == ("draining", "drained")
+        wrapper.send_signal(signal.SIGTERM)
+
+        assert next(events).cause == "exit:SIGTERM"
+        assert wrapper.wait(ANSWER_SECONDS) == 128 + signal.SIGTERM
+
+
+def test_the_time_to_drain_is_over(agent: Agent, events: Watch) -> None:
+    """Then CMD is told; other signals were passed on meanwhile."""
+    script = "trap 'echo usr1' USR1; trap 'exit 7' TERM; echo up; while :; do sleep 0.05; done"
+    run = ("run", "web", "--drain", "300ms", "--socket", agent.socket, "--", "sh", "-c", script)
+    with started(*run) as wrapper:
+        added(events)
+        assert line(wrapper) == "up"
+        wrapper.send_signal(signal.SIGTERM)
+        assert next(events).cause == "drained"
+        wrapper.send_signal(signal.SIGUSR1)
+        assert line(wrapper) == "usr1"
+
+        assert next(events).cause == "exit:7"
+        assert wrapper.wait(ANSWER_SECONDS) == 7
+
+
 def test_a_taken_id_starts_nothing(agent: Agent, disco: Disco, tmp_path: Path) -> None:
     """6, naming the owner; with `--replace` it is taken over."""
     disco.register("web", port=80)

@@ -1,0 +1,127 @@
+"""`--check`, `ttl`, `maint`, `drain`: of real agents."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from discoagent.client import Disco
+from tests.agent.harness import wait_until
+from tests.cli.agents import Agent
+from tests.cli.ctl import Ask
+
+Pair = tuple[Agent, Agent]
+
+
+@pytest.fixture(autouse=True)
+def at_a(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disco]:
+    """Ask `a` unless the test says otherwise; whatever a test registered is ended after it."""
+    monkeypatch.setenv("DISCO_SOCKET", pair[0].socket)
+    with Disco(pair[0].socket) as disco:
+        yield disco
+        for instance in disco.list(node="a", all=True):
+            disco.deregister(instance.name)
+
+
+def test_checks(at_a: Disco, ask: Ask) -> None:
+    """Given, shown with what is known of them, changed, and taken away."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        options = ",interval=200ms,timeout=5s"
+        flags = ["--check", f"tcp{options}", "--check", f"exec:echo well{options}"]
+        where = ["--address", "127.0.0.1", "--port", port, "--id", "w"]
+        assert ask("register", "web", "--static", *where, *flags) == (0, "web/w@a\n", "")
+        wait_until(lambda: at_a.list("web"))
+        found = ask("get", "w", "-o", "json").json["checks"]
+        shown = ask("get", "w").out
+
+    assert [(it["kind"], it["state"], it["output"]) for it in found] == [
+        ("tcp", "passing", "connected"),
+        ("exec", "passing", "well"),
+    ]
+    assert "Check: tcp every 200ms: passing (" in shown
+    assert "Check: exec:echo well every 200ms: passing (" in shown
+    assert ask("update", "w", "--check", "ttl:1h", "-o", "json").json["state"] == "pending"
+    assert ask("update", "w", "--no-check", "-o", "json").json["state"] == "passing"
+
+
+@pytest.mark.parametrize(
+    "check", ["ping", "tcp:x", "http:y", "exec:", "ttl:never", "tcp,interval=1ms", "http:/,ris=1"]
+)
+def test_a_check_that_is_none(check: str, ask: Ask) -> None:
+    """2, naming it, before anybody is asked."""
+    answer = ask(
+        "register", "web", "--static", "--check", check, "--socket", "/nobody", "-o", "json"
+    )
+
+    assert answer.code == 2
+    assert answer.error["field"] == "check"
+
+
+def test_check_and_no_check(ask: Ask) -> None:
+    """Contradict each other."""
+    assert ask("update", "web", "--check", "tcp", "--no-check").code == 2
+
+
+def test_ttl(ask: Ask) -> None:
+    """Pass, warn, fail; the note is shown here."""
+    ask("register", "job", "--static", "--check", "ttl:1h")
+    words = {"pass": "passing", "warn": "warning", "fail": "critical"}
+    for word, state in words.items():
+        assert ask("ttl", word, "job", "-o", "json").json["state"] == state
+    assert ask("ttl", "fail", "job", "--note", "disk full") == (0, "job/job@a\n", "")
+    assert ask("get", "job", "-o", "json").json["checks"][0]["output"] == "disk full"
+    ask("register", "plain", "--static")
+    assert ask("ttl", "pass", "plain").code == 2
+    assert ask("ttl", "pass", "nobody").code == 1
+    assert ask("ttl", "well", "job").code == 2
+
+
+def test_maint(ask: Ask) -> None:
+    """On and off, of one and of all."""
+    ask("register", "web", "--static", "--port", "1")
+    ask("register", "db", "--static", "--port", "2")
+    assert ask("maint", "on", "web-1", "--reason", "new disk", "--for", "1h").out == "web/web-1@a\n"
+    found = ask("get", "web-1", "-o", "json").json
+    assert (found["state"], found["maint"]["reason"]) == ("maint", "new disk")
+    assert "State: maint (new disk; until 20" in ask("get", "web-1").out
+    assert ask("list", "-o", "name").out == "db/db-2@a\n"
+    assert [it["state"] for it in ask("maint", "on", "-o", "json").json] == ["maint", "maint"]
+    assert ask("maint", "off").out == "db/db-2@a\nweb/web-1@a\n"
+    assert ask("maint", "off", "web-1", "-o", "json").json["state"] == "passing"
+    assert ask("maint", "off", "--reason", "x").code == 2
+    assert ask("maint", "on", "nobody").code == 1
+
+
+def test_drain(pair: Pair, ask: Ask) -> None:
+    """What would be left, then the deed; not on another's node."""
+    with Disco(pair[1].socket) as there:
+        there.register("web", id="b", port=1)
+        ask("register", "web", "--static", "--id", "w1", "--port", "1")
+        ask("register", "web", "--static", "--id", "w2", "--port", "2")
+        ask("register", "db", "--static", "--port", "2")
+        wait_until(lambda: ask("list", "web", "-o", "name").out.count("\n") == 3)
+
+        planned = ask("drain", "--dry-run")
+        assert (planned.code, planned.out) == (1, "db 1 -> 0: last instance\nweb 3 -> 1\n")
+        assert ask("drain", "w1", "--dry-run") == (0, "web 3 -> 2\n", "")
+        assert ask("drain", "w1", "--dry-run", "-o", "json").json == [
+            {"service": "web", "before": 3, "after": 2, "last": False}
+        ]
+        assert ask("drain", "web/b", "--dry-run").code == 4
+        assert ask("drain", "web/b").code == 4
+        drained = ask("drain", "--wait", "--timeout", "10s", "-o", "json")
+        assert drained.code == 0
+        assert [(it["id"], it["state"]) for it in drained.json] == [
+            ("db-2", "draining"),
+            ("w1", "draining"),
+            ("w2", "draining"),
+        ]
+        assert [it.id for it in there.list()] == ["b"]
+        assert ask("drain", "--dry-run").code == 0  # nothing is usable here any more
+
+
+def test_nothing_to_drain(ask: Ask) -> None:
+    """Is done at once."""
+    assert ask("drain", "-o", "json") == (0, "[]\n", "")
+    assert ask("drain", "--dry-run").code == 0
