@@ -138,9 +138,10 @@ class Asking(Base):
         "missing" there. `wait`: seconds that they have to reach it; None: as long as what is on its
         way should take. `math.inf` waits as long as it takes.
         """
-        seconds = min(CONVERGE_SECONDS, self.timeout * WAIT_SHARE) if wait is None else wait
+        seconds = min(CONVERGE_SECONDS, self.timeout / 2) if wait is None else wait
         wait_ms = milliseconds(min(seconds, FOR_EVER_MS / 1000), "wait")
-        return self._pool.ask(calls.converged(wait_ms=wait_ms), wait_ms / 1000 + self.timeout)
+        bound = self.timeout if wait is None else wait_ms / 1000 + self.timeout
+        return self._pool.ask(calls.converged(wait_ms=wait_ms), bound)
 
     def watch(
         self,

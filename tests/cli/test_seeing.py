@@ -81,8 +81,8 @@ def test_a_stopped_node_is_missing(cluster: Cluster, at_a: Disco, ask: Ask) -> N
     with stopped(cluster["c"]):
         answer = ask("register", "s", "--static", "--wait-seen", "all", "--timeout", "1s", "-ojson")
         one = ask("register", "s", "--static", "--wait-seen", "1", "-o", "json")
-        table = ask("converged", "--timeout", "300ms")
-        silent = ask("converged", "-o", "json", "--timeout", "300ms")
+        table = ask("converged", "--timeout", "600ms")
+        silent = ask("converged", "-o", "json", "--timeout", "600ms")
         waited = ask("converged", "--wait", "100ms", "-o", "json")
         late = ask("converged", "--wait", "1h", "--timeout", "100ms")
 
@@ -126,9 +126,9 @@ def test_who_is_behind_and_in_what(cluster: Cluster, at_a: Disco, ask: Ask) -> N
     with losing(cluster["a"]):
         at_a.register("lost", id="1", static=True)
         at_a.register("lost", id="2", static=True)
-        behind = ask("converged", "-o", "json", "--timeout", "300ms")
+        behind = ask("converged", "-o", "json", "--timeout", "600ms")
         table = ask("converged", "--wait", "100ms")
-        nobody = ask("register", "lost", "--static", "--wait-seen", "1", "--timeout", "300ms")
+        nobody = ask("register", "lost", "--static", "--wait-seen", "1", "--timeout", "600ms")
 
     assert (behind.code, behind.json["converged"]) == (1, False)
     assert behind.json["nodes"] == [
