@@ -117,6 +117,8 @@ that still fits several is refused with code 2.
         -> {"settings": {key: value}}, the configuration in force
     join        addresses: ["HOST:PORT"...], wait_ms (2000)
         -> {"results": [[address, ok, error or nil, code]...]}, code 0, 1 (not reached) or 4
+    why         node
+        -> the map of `discoctl why NODE -o json`
     forget      node
         -> {"node", "state": what it was before}
     leave

@@ -63,6 +63,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "converged": "cluster:converged",
     },
     "Operate": {
+        "why": "why:why",
         "doctor": "doctor:doctor",
         "bundle": "bundle:bundle",
         "monitor": "operating:monitor",

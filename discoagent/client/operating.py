@@ -53,6 +53,15 @@ class Operating(Base):
         """
         return self._pool.ask(operator_calls.log_level(level))
 
+    def why(self, node: str) -> Json:
+        """Return what a node's state is founded on: who heard what, when and by which path.
+
+        The map of `discoctl why -o json`: with what would clear the state, and the last changes of
+        it with the evidence of their time, oldest first. Raises NoInstance if the agent never knew
+        such a node.
+        """
+        return self._pool.ask(operator_calls.why(node))
+
     def forget(self, node: str) -> Json:
         """Let all agents forget a node that is not alive; return its name and former state.
 

@@ -21,6 +21,11 @@ def examine() -> Call[list[list[str]]]:
     )
 
 
+def why(node: str) -> Call[Json]:
+    """Ask what the state of a node is founded on."""
+    return Call("why", {"node": node}, lambda _, body: dict(body))
+
+
 def forget(node: str) -> Call[Json]:
     """Let the cluster forget a node."""
     return Call("forget", {"node": node}, lambda _, body: dict(body))

@@ -95,7 +95,7 @@ class Detector:
             return None  # it said that it stops: what of that life still arrives is late
         peer.heard = now
         peer.redials = 0
-        peer.seen = self._members.real
+        peer.seen = peer.spoke = self._members.real
         return self._signed(peer, "its heartbeat came", now)
 
     def told(
@@ -103,17 +103,19 @@ class Detector:
     ) -> list[Effect]:
         """Take in what another tells of this peer's present life, in answer to a question."""
         age = told.age_ms / 1000
-        peer.testimony[teller] = Testimony(now, told.beat, age, told.refused_ms)
+        peer.testimony.pop(teller, None)
+        peer.testimony[teller] = Testimony(asked.at, told.beat, age, told.refused_ms)
         while len(peer.testimony) > TESTIMONIES_MAX:
             del peer.testimony[next(iter(peer.testimony))]
         if asked.at < self._void_before:
             return []
         if told.refused_ms >= 0:
-            _refused(peer, asked.at - told.refused_ms / 1000, mute=False)
+            _refused(peer, asked.at - told.refused_ms / 1000, mute=False, by=teller)
         if told.beat > peer.beat and not peer.farewell and peer.state is not NodeState.LEFT:
             peer.beat = told.beat
             peer.told = max(peer.told, asked.at - age)
             peer.seen = max(peer.seen, asked.real - age)
+            peer.teller, peer.told_at = teller, asked.real - age
             return self._signed(peer, f"{teller} heard it {age:.1f} s before", now)
         return self._judge(peer, now) if peer.state in PRESENT else []
 
@@ -131,6 +133,7 @@ class Detector:
         if peer.state not in PRESENT:
             return []
         peer.farewell = True
+        peer.spoke = self._members.real
         if self._members.timing.restart_grace == 0:
             return self._down(peer, "it said that it stops, and restart_grace is 0", now)
         return self._members.set_state(peer, NodeState.RESTARTING, "it said that it restarts", now)
@@ -150,6 +153,7 @@ class Detector:
         if peer is None:
             return False, []
         began, peer.dialling = peer.dialling, NEVER
+        peer.port, peer.ported = outcome, self._members.real
         if outcome is DialOutcome.OPEN:
             return peer.state is NodeState.DOWN, []
         if peer.state not in PRESENT:
@@ -159,7 +163,7 @@ class Detector:
             return False, []
         if began == NEVER:  # too late to be dated: the dial was given up, or we slept meanwhile
             return False, []
-        _refused(peer, began, mute=outcome is DialOutcome.MUTE)
+        _refused(peer, began, mute=outcome is DialOutcome.MUTE, by="")
         return False, self._judge(peer, now)
 
     def _dial(self, peer: Peer, now: float) -> list[Effect]:
@@ -185,12 +189,12 @@ class Detector:
                 if silence or peer.state is NodeState.RESTARTING:  # its host may end soon as well
                     effects += self._examine(peer, now)
             elif self._forgettable(peer, now):
-                effects += self._forget(peer)
+                effects += self._forget(peer, now)
         return effects + self._probe(silent, now) + self._dial_lost(now)
 
-    def _forget(self, peer: Peer) -> list[Effect]:
-        evidence = f"it was {peer.state} for forget_after"
-        return self._members.forget(peer, evidence, self._members.cause(CauseWord.NODE_FORGOTTEN))
+    def _forget(self, peer: Peer, now: float) -> list[Effect]:
+        cause = self._members.cause(CauseWord.NODE_FORGOTTEN)
+        return self._members.forget(peer, f"it was {peer.state} for forget_after", cause, now)
 
     def _forgettable(self, peer: Peer, now: float) -> bool:
         """Is it gone for so long that it is to be forgotten? Not while we may be cut off."""
@@ -340,10 +344,10 @@ class Detector:
         return effects
 
 
-def _refused(peer: Peer, at: float, *, mute: bool) -> None:
-    """Remember that the peer's port refused, or was mute, at that time."""
+def _refused(peer: Peer, at: float, *, mute: bool, by: str) -> None:
+    """Remember that the peer's port refused, or was mute, at that time, and who saw it."""
     if at <= peer.refused:
         return
     if peer.refused <= peer.sign:
         peer.gone = at
-    peer.refused, peer.mute = at, mute
+    peer.refused, peer.mute, peer.refuser = at, mute, by

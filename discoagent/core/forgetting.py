@@ -42,7 +42,7 @@ class Forgetting:
             self._drop(next(iter(self._passed)))
         members.own.put(verdict(peer.replica), cause)
         self._passed[node] = now
-        return members.forget(peer, "an operator said so here", _hiding(cause.actor))
+        return members.forget(peer, "an operator said so here", _hiding(cause.actor), now)
 
     def look(self, now: float) -> list[Effect]:
         """Honour what came since the last look, and what had to wait."""
@@ -87,7 +87,7 @@ class Forgetting:
             return []
         del self._pending[node]
         evidence = f"an operator said so on {pending.by.node}"
-        return self._members.forget(peer, evidence, _hiding(pending.actor))
+        return self._members.forget(peer, evidence, _hiding(pending.actor), now)
 
     def _stands(self, pending: Pending) -> bool:
         """Does the one who passed the verdict, if it is there, still hold it?"""

@@ -50,7 +50,9 @@ class Guard:
         silent = {
             peer.replica.node for peer in present if self._unheard(peer, now) and not peer.farewell
         }
-        if len(present) >= PEERS_MIN and 2 * len(silent) > len(present):
+        cut_off = len(present) >= PEERS_MIN and 2 * len(silent) > len(present)
+        self._members.silent = (len(silent), len(present)) if cut_off else (0, 0)
+        if cut_off:
             self._since = now if self._since is None else self._since
         elif self._since is not None:
             self._since = None
@@ -60,13 +62,17 @@ class Guard:
 
     def holds(self, peer: Peer, now: float) -> bool:
         """Is a verdict on this peer to be put off?"""
-        timing = self._members.timing
-        bound = timing.suspect_after + timing.isolation_grace
+        end = self.bound(peer)
         if self._since is None:
             if now >= self._reprieve:
                 return False
-            bound += REPRIEVE
-        return self._unheard(peer, now) and _silence(peer, now) <= bound
+            end += REPRIEVE
+        return self._unheard(peer, now) and now <= end
+
+    def bound(self, peer: Peer) -> float:
+        """Return until when a verdict on this peer may be put off."""
+        timing = self._members.timing
+        return max(peer.sign, peer.refused) + timing.suspect_after + timing.isolation_grace
 
     def isolation(self, now: float) -> Isolation | None:
         """Return how it is if we may be cut off."""

@@ -41,7 +41,7 @@ class Hearsay:
         if peer is not None and peer.replica == told.replica:
             effects = self._detector.told(peer, told, asked, teller, now)
         else:
-            peer, effects = self._stranger(told, asked.at, now)
+            peer, effects = self._stranger(told, asked, teller, now)
         if peer is not None:
             self._sync.behind(peer, told.clock, teller, now)
         return peer, effects
@@ -54,7 +54,7 @@ class Hearsay:
         return self._members.leave(peer, cause, now)
 
     def _stranger(
-        self, told: Acquaintance, asked: float, now: float
+        self, told: Acquaintance, asked: Asked, teller: str, now: float
     ) -> tuple[Peer | None, list[Effect]]:
         """Meet a life that we do not know, if the teller heard it lately, or thinks it restarts."""
         members = self._members
@@ -63,7 +63,7 @@ class Hearsay:
         if age >= members.timing.down_after and not restarting:
             return None, []
         peer, effects = members.learn(
-            told.replica, told.endpoint, now - asked + age, now, direct=False
+            told.replica, told.endpoint, now - asked.at + age, now, direct=False
         )
         if peer is None and members.forgotten(told.replica):
             return None, self._greeter.greet([told.endpoint], now)  # let it speak for itself
@@ -73,12 +73,14 @@ class Hearsay:
         # However old the word, it gets the time to be heard here before it is taken down; what we
         # tell of it stays as old as it is.
         peer.told = max(peer.told, now - members.timing.suspect_after)
+        peer.teller, peer.told_at = teller, asked.real - age
         if restarting:
             if told.refused_ms >= 0:
-                peer.refused = peer.gone = asked - told.refused_ms / 1000
+                peer.refused = peer.gone = asked.at - told.refused_ms / 1000
+                peer.refuser = teller
             else:
                 peer.farewell = True
-            evidence = "others say that it restarts"
+            evidence = f"{teller} says that it restarts"
             effects += members.set_state(peer, NodeState.RESTARTING, evidence, now)
         return peer, effects + self._greeter.greet([peer.endpoint], now)
 

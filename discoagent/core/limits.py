@@ -33,7 +33,6 @@ DELTAS_MAX = CHUNK_ENTRIES_MAX  # in one message of the owner's
 
 TAIL_MAX = 64  # deltas kept beyond a gap, per chain
 RING_STEPS_MIN = 10_000  # the ring keeps at least so many steps, unless over its bytes
-
 RING_BYTES_MAX = 16 * 1024 * 1024
 GRAVES_MAX = 4_096
 GREETINGS_IN_FLIGHT = 50
@@ -41,6 +40,9 @@ PROBED_MAX = 256  # silent nodes named in one probe
 PATIENCE_MS_MAX = 86_400_000  # a day: longer than anybody waits for an answer
 SEEN_PENDING_MAX = 1_000  # questions that wait for a clock; one more is answered at once
 ENDED_MAX = 4_096  # entries whose end while their agent was away is told with the next life
+CHANGES_PER_NODE_MAX = 32  # changes of a node's state that are kept with their evidence
+CHANGES_PER_NODE_MIN = 4  # in a cluster so large that all together would be more than:
+CHANGES_MAX = 32_768
 WITNESSES = 3  # peers asked at once about the silent
 
 assert CHUNK_BYTES_MAX + ENTRY_BYTES_MAX + OWNER_BYTES_MAX + ACTOR_BYTES_MAX < MESSAGE_BYTES_MAX

@@ -16,6 +16,7 @@ from discoagent.core.effects import (
     StateChanged,
 )
 from discoagent.core.entry import Cause, CauseWord, Entry, Kind, MemberRecord, ReplicaId
+from discoagent.core.evidence import Casebook, Change, Evidence, gather
 from discoagent.core.limits import GRAVES_MAX, NODES_MAX
 from discoagent.core.node import Node
 from discoagent.core.peer import PRESENT, Grave, Peer
@@ -40,6 +41,8 @@ class Membership:
         self.verdicts: list[tuple[ReplicaId, Entry, Cause | None]] = []  # of others, not read yet
         self.graves: OrderedDict[str, Grave] = OrderedDict()
         self.counters: Counter[str] = Counter()
+        self.cases = Casebook()
+        self.silent = (0, 0)  # so many of so many, if that is most of them
         self.moved: set[str] = set()  # peers that may be shown at another clock than they were
         self.real = 0.0  # the shell's clock; it dates what is told to others
         self._targets: tuple[str, ...] | None = None
@@ -111,6 +114,7 @@ class Membership:
     def _sign(self, peer: Peer, age: float, now: float, *, direct: bool) -> None:
         peer.seen = max(peer.seen, self.real - age)
         if direct:
+            peer.spoke = max(peer.spoke, self.real - age)
             peer.heard = max(peer.heard, now - age)
         else:
             peer.told = max(peer.told, now - age)
@@ -147,8 +151,7 @@ class Membership:
         self._sign(peer, age, now, direct=direct)
         self._targets = None
         self.counted(peer)
-        changed = StateChanged(replica, None, NodeState.ALIVE, peer.evidence)
-        return peer, [Connect(endpoint), changed]
+        return peer, [Connect(endpoint), self._changed(peer, None, NodeState.ALIVE, now)]
 
     def move(self, peer: Peer, endpoint: str) -> list[Effect]:
         """Reach the peer at another endpoint than before."""
@@ -180,7 +183,21 @@ class Membership:
         before, peer.state, peer.since = peer.state, state, now
         self._targets = None
         self.counted(peer)
-        return [StateChanged(peer.replica, before, state, evidence)]
+        return [self._changed(peer, before, state, now)]
+
+    def _changed(
+        self, peer: Peer, before: NodeState | None, after: NodeState, now: float
+    ) -> StateChanged:
+        """Write down how a state changed, and on what evidence."""
+        reason = peer.evidence
+        self.cases.note(
+            Change(self.real, peer.replica, before, after, reason, self.gathered(peer, now))
+        )
+        return StateChanged(peer.replica, before, after, reason)
+
+    def gathered(self, peer: Peer, now: float) -> Evidence:
+        """Return all that is known of a peer now."""
+        return gather(peer, now=now, real=self.real, silent=self.silent)
 
     def hide(
         self, peer: Peer, state: NodeState, cause: Cause, evidence: str, now: float
@@ -203,17 +220,20 @@ class Membership:
         peer.floor = 0
         return emit(self.presence.show(peer.node, self.cause(CauseWord.NODE_RETURNED)))
 
-    def forget(self, peer: Peer, evidence: str, cause: Cause) -> list[Effect]:
+    def forget(self, peer: Peer, evidence: str, cause: Cause, now: float) -> list[Effect]:
         """Drop a node; its grave keeps hearsay from raising it. `cause`: why what is shown goes."""
         chain = peer.node.chain
         effects = [] if peer.node.hidden else emit(self.presence.hide(peer.node, cause))
-        effects.append(StateChanged(peer.replica, peer.state, NodeState.FORGOTTEN, evidence))
+        peer.evidence = evidence
+        effects.append(self._changed(peer, peer.state, NodeState.FORGOTTEN, now))
         closed = peer.state is NodeState.LEFT
         clock = max(chain.clock, peer.floor)
         grave = Grave(peer.endpoint, peer.replica.incarnation, clock, peer.beat, closed)
         self.graves[peer.replica.node] = grave
         while len(self.graves) > GRAVES_MAX:
-            self.graves.popitem(last=False)
+            buried, _ = self.graves.popitem(last=False)
+            if buried not in self.peers:
+                self.cases.drop(buried)
         self.presence.drop(peer.node)
         self.moved.add(peer.replica.node)
         self.digests.drop(peer.replica.node)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from discoagent.core.effects import NodeState
+from discoagent.core.effects import DialOutcome, NodeState
 from discoagent.core.entry import ReplicaId
 from discoagent.core.node import Node
 
@@ -40,6 +40,14 @@ class Peer:
     redials: int = 0  # since it was heard directly
     testimony: "dict[str, Testimony]" = field(default_factory=dict)  # by teller
 
+    # what `why` tells beside that; of the shell's clock
+    spoke: float = NEVER  # its last own word came
+    teller: str = ""  # who told of the last sign of life that others told of
+    told_at: float = NEVER  # when that was
+    refuser: str = ""  # who saw that its port refused; "": we did
+    port: DialOutcome | None = None  # what the last dial showed
+    ported: float = NEVER  # when that was
+
     # what this peer's heartbeats said of its view, against ours
     set_differs: int = 0
     still: int = 0
@@ -58,6 +66,9 @@ class Peer:
         self.farewell = self.mute = self.welcomed = False
         self.dialling = self.dialled = NEVER
         self.testimony.clear()
+        self.spoke = self.told_at = self.ported = NEVER
+        self.teller = self.refuser = ""
+        self.port = None
         self.hash_differs = 0
 
     @property
@@ -81,9 +92,9 @@ class Asked(NamedTuple):
 
 
 class Testimony(NamedTuple):
-    """What another told of a peer: when we learned it, and what it knew."""
+    """What another told of a peer: when it was asked, and what it knew."""
 
-    at: float
+    asked: float
     beat: int
     age: float
     refused_ms: int

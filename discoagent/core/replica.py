@@ -16,6 +16,7 @@ from discoagent.core.detector import Detector, WitnessedClock
 from discoagent.core.digest import mix
 from discoagent.core.effects import Broadcast, DialOutcome, Effect, Event, NodeState, Send
 from discoagent.core.entry import UNKNOWN, Cause, Entry, Key, Kind, MemberRecord, ReplicaId
+from discoagent.core.evidence import Case
 from discoagent.core.exchange import Exchange
 from discoagent.core.forgetting import Forgetting
 from discoagent.core.greeter import Greeter
@@ -25,6 +26,7 @@ from discoagent.core.limits import ENDED_MAX
 from discoagent.core.membership import Membership, emit, member_entry
 from discoagent.core.messages import DeltaMessage, Envelope, Farewell, Heartbeat, Parting
 from discoagent.core.presence import Place, Shown
+from discoagent.core.prospects import case_of
 from discoagent.core.sights import Sights
 from discoagent.core.steps import steps_after
 from discoagent.core.sync import Sync
@@ -368,6 +370,11 @@ class Replica:
         """Return every known node, sorted, ourselves included."""
         self._witness(now)
         return views(self._members, self._clock.now)
+
+    def why(self, node: str, now: float) -> Case | None:
+        """Return what the state of another node is founded on; None if it was never known here."""
+        self._witness(now)
+        return case_of(self._members, self._detector.guard, node, self._clock.now)
 
     def isolation(self, now: float) -> Isolation | None:
         """Return how it is if most others are silent, so that we may be cut off ourselves."""

@@ -1,6 +1,6 @@
-"""What an operator does about other nodes."""
+"""What an operator asks about other nodes, and does about them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from discoagent.clock import Clock
@@ -8,20 +8,35 @@ from discoagent.core.effects import Effect, NodeState
 from discoagent.core.entry import Cause, CauseWord
 from discoagent.core.replica import MemberView, Replica
 from discoagent.errors import NoInstance, Refused
-from discoagent.local import owners
+from discoagent.local import operations, owners
+from discoagent.local.door import Caller, Desk
 from discoagent.local.owners import Asker
+from discoagent.local.why import itself, told
 
 
 class Nodes:
-    """Forgets nodes."""
+    """Knows why a node is in its state, and forgets nodes."""
 
     def __init__(
-        self, replica: Replica, perform: Callable[[list[Effect]], None], clock: Clock
+        self, replica: Replica, perform: Callable[[list[Effect]], None], clock: Clock, uid: int
     ) -> None:
-        """`perform` runs effects."""
+        """`perform` runs effects; `uid` is the agent's own."""
         self._replica = replica
         self._perform = perform
         self._clock = clock
+        self._uid = uid
+
+    def handlers(self, desk: Desk) -> Mapping[type, Callable[[Caller, Any], None]]:
+        """Return what does each operation."""
+
+        def forget(caller: Caller, call: operations.Forget) -> None:
+            owners.check_operator(caller.asker, self._uid, "forget")
+            desk.answer(caller, self.forget(call.node, caller.asker))
+
+        def why(caller: Caller, call: operations.Why) -> None:
+            desk.answer(caller, self.why(call.node))
+
+        return {operations.Forget: forget, operations.Why: why}
 
     def forget(self, node: str, asker: Asker) -> dict[str, Any]:
         """Forget a node here and everywhere, and return which state it was in.
@@ -41,8 +56,25 @@ class Nodes:
         self._perform(self._replica.forget(node, cause, self._clock.now()))
         return {"node": node, "state": view.state.value}
 
+    def why(self, node: str) -> dict[str, Any]:
+        """Return what the state of a node is founded on, what would clear it, and how it changed.
+
+        Raises NoInstance if it never was known here.
+        """
+        if node == self._replica.id.node:
+            return itself(self._replica.id)
+        now = self._clock.now()
+        case = self._replica.why(node, now)
+        if case is None:
+            raise _unknown(node)
+        return told(node, case, now, self._clock.wall_ms())
+
     def _view(self, node: str) -> MemberView:
         for view in self._replica.members(self._clock.now()):
             if view.replica.node == node:
                 return view
-        raise NoInstance(f"node {node}: this agent knows no such node", field="node")
+        raise _unknown(node)
+
+
+def _unknown(node: str) -> NoInstance:
+    return NoInstance(f"node {node}: this agent knows no such node", field="node")

@@ -193,6 +193,12 @@ class Examine(NamedTuple):
     """Ask what is wrong with the agent's set-up."""
 
 
+class Why(NamedTuple):
+    """Ask what the state of a node is founded on."""
+
+    node: str
+
+
 class Forget(NamedTuple):
     """Forget a node, here and everywhere."""
 
@@ -240,6 +246,7 @@ Call = (
     | Examine
     | Settings
     | Forget
+    | Why
     | Join
     | Leave
 )

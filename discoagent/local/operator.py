@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from discoagent import logs
 from discoagent.clock import Clock
@@ -11,18 +11,11 @@ from discoagent.core.messages import Message
 from discoagent.core.replica import Replica
 from discoagent.local import operations, owners
 from discoagent.local.about import About
-from discoagent.local.door import Caller
+from discoagent.local.door import Caller, Desk
 from discoagent.local.examiner import Dial, Examiner
 from discoagent.local.monitors import Monitors
 from discoagent.local.nodes import Nodes
 from discoagent.store import Store
-
-
-class Desk(Protocol):
-    """How a request is answered."""
-
-    def answer(self, caller: Caller, body: Any) -> None:
-        """Give the last answer."""
 
 
 class Operator:
@@ -51,7 +44,7 @@ class Operator:
         self._uid = uid
         self._spawn = spawn
         self._settings = settings
-        self._nodes = Nodes(replica, perform, clock)
+        self._nodes = Nodes(replica, perform, clock, uid)
         self.monitors = Monitors(loop=loop, send=send_here, listen=logs.listen)
         self.examiner = Examiner(
             replica=replica,
@@ -84,12 +77,8 @@ class Operator:
         def examine(caller: Caller, _: operations.Examine) -> None:
             self._spawn(examined(caller))
 
-        def forget(caller: Caller, call: operations.Forget) -> None:
-            owners.check_operator(caller.asker, self._uid, "forget")
-            desk.answer(caller, self._nodes.forget(call.node, caller.asker))
-
         return {
-            operations.Forget: forget,
+            **self._nodes.handlers(desk),
             operations.LogLevel: log_level,
             operations.Monitor: monitor,
             operations.Examine: examine,

@@ -37,6 +37,7 @@ from discoagent.local.operations import (
     Ttl,
     Update,
     Watch,
+    Why,
 )
 from discoagent.local.presence_operations import Presence, Retrack, Topics, Track, Untrack
 from discoagent.token import Token, read
@@ -201,6 +202,7 @@ _OPERATIONS: Mapping[str, _Operation] = {
     "monitor": _Operation(Monitor, {"level": rules.log_level}),
     "examine": _Operation(Examine, {}),
     "settings": _Operation(Settings, {}),
+    "why": _Operation(Why, {"node": rules.name}, frozenset({"node"})),
     "forget": _Operation(Forget, {"node": rules.name}, frozenset({"node"})),
     "join": _Operation(Join, {"addresses": rules.addresses, **_WAIT}, frozenset({"addresses"})),
     "leave": _Operation(Leave, {}),

@@ -55,6 +55,8 @@ CASES: list[tuple[str, str, str, int]] = [
     ("status --wait-ready 1s", "status", ONE, 0),
     ("join 127.0.0.1:1 --timeout 100ms", "joined", MANY, 1),
     ("ping", "ping", ONE, 0),
+    ("why b", "why", ONE, 0),
+    ("why a", "why", ONE, 0),
     ("converged", "converged", ONE, 0),
     ("doctor", "diagnosis", MANY, 0),
     ("bundle bundle.tar.gz", "bundle", ONE, 0),
@@ -76,6 +78,8 @@ ERRORS: list[tuple[str, int]] = [
     ("update remote --port 1", 4),
     ("forget a", 4),
     ("forget b", 4),
+    ("forget nope", 1),
+    ("why nope", 1),
     ("register web --port 80 --pid 1", 6),
     ("wait nope --timeout 10ms", 124),
 ]

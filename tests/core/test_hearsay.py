@@ -96,7 +96,7 @@ class TestStrangers:
         assert peer is not None
         assert peer.farewell
         assert effects[2] == StateChanged(
-            B, NodeState.ALIVE, NodeState.RESTARTING, "others say that it restarts"
+            B, NodeState.ALIVE, NodeState.RESTARTING, "c says that it restarts"
         )
         listener.detector.tick(10.0 + TICK)
         assert peer.state is NodeState.RESTARTING

@@ -110,7 +110,7 @@ def join(members: Membership, peer: Peer, *deltas: Delta) -> list[Effect]:
 
 def forget(members: Membership, peer: Peer) -> list[Effect]:
     """Let a forget another, because it was long ago."""
-    return members.forget(peer, "long ago", members.cause("node-forgotten"))
+    return members.forget(peer, "long ago", members.cause("node-forgotten"), 20.0)
 
 
 def ask(to: ReplicaId, number: int, *wants: Want) -> Send:

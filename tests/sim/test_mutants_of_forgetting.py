@@ -27,8 +27,8 @@ def a_verdict_stays_at_home(patch: pytest.MonkeyPatch) -> None:
 def a_verdict_bans(patch: pytest.MonkeyPatch) -> None:
     """Whom an operator had forgotten never comes back."""
 
-    def forget(self: Membership, peer: Peer, evidence: str, cause: Cause) -> object:
-        effects = original(self, peer, evidence, cause)
+    def forget(self: Membership, peer: Peer, evidence: str, cause: Cause, now: float) -> object:
+        effects = original(self, peer, evidence, cause, now)
         grave = self.graves[peer.replica.node]
         self.graves[peer.replica.node] = replace(grave, closed=True)
         return effects
