@@ -87,9 +87,10 @@ def test_events_as_they_happen(scratch: Path) -> None:
         assert api.lifetime.pid is not None
         assert [line(dev).split()[1] for _ in range(4)] == ["added", "added", "added", "synced"]
         os.kill(api.lifetime.pid, signal.SIGKILL)
-        assert line(dev).split()[1:] == [
-            *("removed", api.name, f"127.0.0.1:{api.port}", "cause=exit:SIGKILL"),
-        ]
+        *gone, cause = line(dev).split()[1:]
+        assert gone == ["removed", api.name, f"127.0.0.1:{api.port}"]
+        # `dev` is its wrapper, and has 25 ms to tell the signal: too little on a busy machine.
+        assert cause in ("cause=exit:SIGKILL", "cause=exit")
         os.kill(agents(dev)[1], signal.SIGKILL)
         assert talk(dev) == "discoctl: the agent dev-2 ended: exit:SIGKILL"
         dev.terminate()
