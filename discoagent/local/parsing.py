@@ -163,7 +163,6 @@ _OPERATIONS: Mapping[str, _Operation] = {
         {**_ID, "word": bounds.word, "note": bounds.note},
         frozenset({"id", "word"}),
     ),
-    "deregister": _Operation(
     "maint": _Operation(
         Maint,
         {
@@ -175,6 +174,7 @@ _OPERATIONS: Mapping[str, _Operation] = {
         frozenset({"on"}),
     ),
     "drain": _Operation(Drain, {"id": _or_none(rules.target)}),
+    "deregister": _Operation(
         Deregister,
         {**_ID, "cause": _or_none(rules.exit_cause), "own": rules.flag},
         frozenset({"id"}),
