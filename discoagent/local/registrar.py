@@ -61,18 +61,19 @@ class Registrar:
         self._entries.check_room("service")
         at_ms = self._entries.wall_ms()
         stamp = self._entries.stamp(call, at_ms)
-        fresh = Body(
-            address="",
-            port=None,
-            tags=(),
-            meta={},
-            state="",
+        checks = carried(call.checks, ()) if call.checks else ()
+        body = Body(
+            address=call.address or self._address,
+            port=call.port,
+            tags=call.tags,
+            meta=call.meta,
+            state=worst(checks),
             lifetime=wish.lifetime,
             registered_ms=stamp.registered_ms,
             updated_ms=stamp.updated_ms,
             ref=stamp.ref,
+            checks=checks,
         )
-        body = self._said(call, wish, fresh)
         row = self._entries.add(key, body.pack(), wish, at_ms)
         self._checking.bind(key, unpack_owner(wish.owner).uid, body)
         return row, stamp.again
