@@ -54,10 +54,12 @@ async def looking(agent: Agent, *seeds: str) -> AsyncIterator[None]:
 
 
 class Door:
-    """A listener that greets as ZMTP does, and counts who comes."""
+    """A listener that greets as ZMTP does, or hangs up, and counts who comes."""
 
-    def __init__(self) -> None:
+    def __init__(self, greeting: bytes = b"\xff") -> None:
         self.visits = 0
+        self._greeting = greeting
+        self._visited = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def open(self, port: int = 0) -> AsyncIterator[str]:
@@ -65,9 +67,17 @@ class Door:
         async with await asyncio.start_server(self._welcome, "127.0.0.1", port) as server:
             yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
+    async def until_visited(self, times: int) -> None:
+        """Wait until so many came."""
+        async with asyncio.timeout(DEADLINE):
+            while self.visits < times:
+                self._visited.clear()
+                await self._visited.wait()
+
     async def _welcome(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.visits += 1
-        writer.write(b"\xff")
+        self._visited.set()
+        writer.write(self._greeting)
         writer.close()
 
 
@@ -82,16 +92,17 @@ def test_a_lost_seed_is_greeted_as_soon_as_it_answers() -> None:
     """Also long after others were reached; once, for it may be of another cluster."""
 
     async def story() -> None:
-        agent, door = Agent(), Door()
+        agent, door, broken = Agent(), Door(), Door(b"")
         async with door.open() as lost:
             pass
         agent.meet("127.0.0.1:1", "b")
-        async with looking(agent, "127.0.0.1:1", lost), door.open(int(lost.rpartition(":")[2])):
-            await agent.until_greeted(lost)
-            await asyncio.sleep(0.1)
+        async with broken.open() as other, looking(agent, "127.0.0.1:1", other, lost):
+            async with door.open(int(lost.rpartition(":")[2])):
+                await agent.until_greeted(lost)
+                await broken.until_visited(broken.visits + 5)  # as many rounds
 
-            assert agent.greeted == [lost]
-            assert door.visits == 1
+                assert agent.greeted == [lost]
+                assert door.visits == 1
 
     asyncio.run(story())
 
