@@ -192,8 +192,8 @@ def test_a_node_that_dies_or_leaves_takes_its_metas_along() -> None:
     ):
         replay = Replay(here)
         mine = here.track("room", "alice", {"on": "a"})
-        for disco in (leaving, dying):
-            disco.track("room", "alice", {"on": "elsewhere"})
+        for disco in (leaving, dying):  # not held: nobody is to hear of it when they are closed
+            disco.track("room", "alice", {"on": "elsewhere"}, hold=False)
         replay.until(*[("added", "alice")] * 3)
 
         cluster["c"].kill()
