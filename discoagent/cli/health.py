@@ -45,9 +45,10 @@ def maint(
     reason: str | None,
     duration: float | None,
 ) -> int:
-    """Take an instance of this node out of use, whatever its checks say; or put it back.
+    """Take an instance of this node out of use, or put it back.
 
-    Without ID all of this node's instances. `off` ends `drain`, too.
+    Out of use it is whatever its checks say. Without ID all of this node's instances. `off` ends
+    `drain`, too.
     """
     printer = session.printer(output.INSTANCE)
     if switch == "off" and (reason is not None or duration is not None):
@@ -69,10 +70,10 @@ def maint(
     "--dry-run", is_flag=True, help="Only show what would be left; 1 if a last instance goes."
 )
 def drain(session: Session, *, id: str | None, wait: bool, dry_run: bool) -> int:  # noqa: A002
-    """Let an instance of this node finish what it has, and be found by nobody new.
+    """Let an instance of this node be found by nobody new.
 
-    Without ID all of this node's instances; `maint off` ends it. 5 when --timeout is over and not
-    all have seen it: it is draining all the same.
+    It may finish what it has. Without ID all of this node's instances; `maint off` ends it. 5 when
+    --timeout is over and not all have seen it: it is draining all the same.
     """
     printer = session.printer(output.INSTANCE)
     began = time.monotonic()

@@ -24,7 +24,7 @@ PROMISED = {
 NOT_YET = {
     "watch": ("--from", "--save-token"),
     "register": ("--verify",),
-    "run": ("--drain", "--ttl", "--pid", "--static"),
+    "run": ("--ttl", "--pid", "--static"),
     "list": ("--near",),
 }
 
