@@ -1,5 +1,6 @@
 """What every test shares: Hypothesis profiles, and a guard against processes that are left."""
 
+import compileall
 import contextlib
 import os
 import signal
@@ -19,6 +20,12 @@ WORKERS_MAX = 4  # processes that share the tests
 
 _DEFAULT_PROFILE = "ci" if os.environ.get("CI") else "dev"
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", _DEFAULT_PROFILE))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile the package as an installer does, for each of many processes would do it anew."""
+    if not hasattr(session.config, "workerinput"):  # once, and not by each worker
+        compileall.compile_dir(Path(__file__).parents[1] / "discoagent", quiet=2)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
