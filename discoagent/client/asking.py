@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # loaded when used: half of what would be loaded for `discoct
 F = TypeVar("F", bound="Following[Any]")
 READY_CHUNK_SECONDS = 1.0
 CONVERGE_SECONDS = 1.0
-WAIT_SHARE = 0.9  # of the timeout for a query to wait until the agent is ready
+ANSWER_SECONDS = 0.25  # left of the timeout for an answer to come that was waited for
 
 # `Asking.list` hides the type's name from the annotations below it.
 Instances = list[Instance]
@@ -199,4 +199,5 @@ class Asking(Base):
         self._pool.ask(calls.leave())
 
     def _wait_ms(self) -> int:
-        return int(self.timeout * WAIT_SHARE * 1000)
+        """Return how long the agent may wait with an answer, so that it still comes in time."""
+        return int((self.timeout - min(ANSWER_SECONDS, self.timeout / 2)) * 1000)
