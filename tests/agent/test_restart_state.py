@@ -94,6 +94,26 @@ def _alive_and_listed(cluster: Cluster) -> bool:
         return [it.name for it in asker.list("idle")] == ["idle/x@a"]
 
 
+def test_killed_before_the_file_has_what_was_told() -> None:
+    """What was answered, or seen elsewhere, is there again; what was ended is not."""
+    with Cluster("a", "b") as cluster, Witness(cluster["b"].socket, "s") as b:
+        for round_ in range(3):
+            with cluster["a"].raw() as asker:
+                asker.register("s", id=f"answered-{round_}", lifetime=["static"])
+                asker.send("register", service="s", id=f"seen-{round_}", lifetime=["static"])
+                b.until("added", f"seen-{round_}")
+                restarted(cluster, "a", signal.SIGKILL)
+            with cluster["a"].raw() as asker:
+                assert {it.id for it in asker.list("s")} == {f"answered-{round_}", f"seen-{round_}"}
+                asker.ask("deregister", id=f"s/answered-{round_}")
+                asker.send("deregister", id=f"s/seen-{round_}")
+                b.until("removed", f"seen-{round_}")
+                restarted(cluster, "a", signal.SIGKILL)
+            with cluster["a"].raw() as asker:
+                assert asker.list("s") == []
+        assert len(b.events) == 12
+
+
 def restarts_cost_the_same(rounds: int, entries: int) -> None:
     """File, memory and the time of a start after many restarts are those after a few."""
     sizes, memory, starts = [], [], []
