@@ -11,6 +11,7 @@ checksum: what was torn, or belongs to another life, continues nothing and ends 
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from struct import Struct
@@ -19,6 +20,8 @@ from zlib import crc32
 from discoagent.store.rows import Key, PackedRows, StoredEntry, pack_rows, unpack_rows
 
 HALF_BYTES = 2 * 1024 * 1024
+SLOW_SECONDS = 0.05  # for one write: the kernel waits for the disk, and the loop with it
+REST_SECONDS = 30.0  # then nothing is appended for so long
 
 _HEADER = Struct(">IIQQQ")  # checksum of all that follows, bytes of rows, life, number, after
 _CHECKED = 4  # from here on
@@ -32,6 +35,7 @@ class Ledger:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._half = 0
         self._place = 0
+        self._rests_until = 0.0
         self._last = [0, 0]  # the number that each half ends with
 
     def append(
@@ -39,9 +43,12 @@ class Ledger:
     ) -> bool:
         """Take in the change of that number, which continues the one `after`.
 
-        `committed`: the file has all up to this number. False: there is no room, the disk is full,
-        or the like.
+        `committed`: the file has all up to this number. False: there is no room, the disk is full
+        or slow, or the like.
         """
+        began = time.monotonic()
+        if began < self._rests_until:
+            return False
         packed = pack_rows(rows)
         record = bytearray(_HEADER.size + len(packed))
         _HEADER.pack_into(record, 0, 0, len(packed), life, number, after)
@@ -60,6 +67,9 @@ class Ledger:
                 return False
         except OSError:
             return False
+        ended = time.monotonic()
+        if ended - began > SLOW_SECONDS:
+            self._rests_until = ended + REST_SECONDS
         self._half, self._place = half, place + len(record)
         self._last[half] = number
         return True

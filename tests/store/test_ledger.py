@@ -189,6 +189,23 @@ def test_where_nothing_is_written_nothing_is_acknowledged(tmp_path: Path) -> Non
     assert ledger.read(tmp_path, LIFE, 0) == {}
 
 
+def test_a_slow_disk_is_left_alone_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has what was written slowly; and is tried again."""
+    it = Ledger(tmp_path / "ledger")
+    changed: list[Changed] = [{(1, "web", name): None} for name in "abc"]
+    monkeypatch.setattr(ledger, "SLOW_SECONDS", 0.0)
+    assert it.append(LIFE, 2, 1, packed(changed[0]), committed=1)
+    assert not it.append(LIFE, 3, 2, packed(changed[1]), committed=1)
+    monkeypatch.setattr(ledger, "REST_SECONDS", 0.0)
+    it._rests_until = 0.0
+    assert it.append(LIFE, 3, 2, packed(changed[1]), committed=1)
+    assert it.append(LIFE, 4, 3, packed(changed[2]), committed=1)
+    it.close()
+    assert ledger.read(tmp_path / "ledger", LIFE, 1) == {**changed[0], **changed[1], **changed[2]}
+
+
 def test_what_is_too_much_is_not_taken(tmp_path: Path) -> None:
     """And what lies in the ledger already is still there."""
     it = Ledger(tmp_path / "ledger")
