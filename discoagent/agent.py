@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import gc
 import resource
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,16 +20,22 @@ from discoagent.errors import InvalidRequest
 from discoagent.life import Life
 from discoagent.store import Identity, Store
 from discoagent.store.directory import StateDirectory
+from discoagent.systemd import Manager
 
+SIGN_INTERVAL = 0.25  # seconds between two looks at what the service manager should be told
 COLLECT_AFTER = (50_000, 20, 100)  # objects made until a collection: bulk work makes no cycles
 
 
 class Agent:
     """This host's agent."""
 
-    def __init__(self, config: Config, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, config: Config, *, clock: Clock | None = None, manager: Manager | None = None
+    ) -> None:
+        """`manager` is told how the agent is; nobody, if there is none."""
         self.config = config
         self._clock = clock or Clock()
+        self._manager = manager or Manager({})
         self._life: Life | None = None
         self._stop: Parting | None = None
 
@@ -88,13 +94,32 @@ class Agent:
                 life.start()
                 if self._stop is not None:  # it was asked for while the name was looked up
                     life.stop(self._stop)
-                outranked_by = await life.ended
+                async with self._attended(life):
+                    outranked_by = await life.ended
+                if outranked_by is None:
+                    self._manager.stopping("stopping")
                 former = replace(life.legacy(), incarnation=outranked_by or 0)
             finally:
                 life.close()
             if outranked_by is None:
                 return
             bind = life.bound
+
+    @contextlib.asynccontextmanager
+    async def _attended(self, life: Life) -> AsyncIterator[None]:
+        """Let the service manager know that this life serves, how, and that its loop turns."""
+
+        async def attend() -> None:
+            while self._manager.listens:
+                self._manager.tick(life.about.line)
+                await asyncio.sleep(SIGN_INTERVAL)
+
+        life.about.when_ready(lambda: self._manager.ready(life.about.line()))
+        signs = asyncio.ensure_future(attend())
+        try:
+            yield
+        finally:
+            signs.cancel()
 
     def _written(self, number: int) -> None:
         if self._life is not None:

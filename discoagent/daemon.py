@@ -26,6 +26,7 @@ import click
 from discoagent import __version__, config, logs, tls
 from discoagent.config import Config, ConfigError
 from discoagent.errors import DiscoError
+from discoagent.systemd import Manager
 
 if TYPE_CHECKING:
     from discoagent.agent import Agent
@@ -154,7 +155,7 @@ def run(loaded: Config, load: Callable[[], Config]) -> int:
 async def _serve(loaded: Config, load: Callable[[], Config]) -> int:
     from discoagent.agent import Agent  # `--help` and `--check-config` need none of it
 
-    agent = Agent(loaded)
+    agent = Agent(loaded, manager=Manager(os.environ))
     reload = Reload(agent, loaded, load)
     handlers: dict[signal.Signals, Callable[[], None]] = {
         signal.SIGTERM: lambda: agent.request_stop(leave=False),

@@ -10,6 +10,7 @@ from discoagent.core.replica import Replica
 from discoagent.instance import rfc3339
 from discoagent.local.queries import Queries
 from discoagent.local.readiness import Readiness
+from discoagent.rules import WAIT_MS_MAX
 from discoagent.wire import WIRE_VERSION
 
 Counters = Mapping[Any, int]
@@ -75,6 +76,22 @@ class About:
             "instances": instances,
             "counters": self._counted(),
         }
+
+    def when_ready(self, then: Callable[[], None]) -> None:
+        """Call this back once the agent is ready."""
+        self._readiness.wait(WAIT_MS_MAX, then)
+
+    def line(self) -> str:
+        """Return how this agent is in a line, for the service manager."""
+        members, instances = self._queries.counts(self._now())
+        doubts = "cut off, it seems, " if self._replica.isolation(self._now()) else ""
+        alone = "alone, " if self._readiness.alone else ""
+        ready = "" if self._readiness.ready else "not ready, "
+        states = ", ".join(f"{count} {state}" for state, count in members.items())
+        return (
+            f"{ready}{alone}{doubts}nodes: {states}; "
+            f"instances: {instances['total']}, {instances['local']} of them here"
+        )
 
     def _isolation(self) -> dict[str, Any]:
         """Return whether most others are silent, so that this agent may be cut off, since when."""

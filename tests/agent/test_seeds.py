@@ -96,13 +96,16 @@ def test_a_lost_seed_is_greeted_as_soon_as_it_answers() -> None:
         async with door.open() as lost:
             pass
         agent.meet("127.0.0.1:1", "b")
-        async with broken.open() as other, looking(agent, "127.0.0.1:1", other, lost):
-            async with door.open(int(lost.rpartition(":")[2])):
-                await agent.until_greeted(lost)
-                await broken.until_visited(broken.visits + 5)  # as many rounds
+        async with (
+            broken.open() as other,
+            looking(agent, "127.0.0.1:1", other, lost),
+            door.open(int(lost.rpartition(":")[2])),
+        ):
+            await agent.until_greeted(lost)
+            await broken.until_visited(broken.visits + 5)  # as many rounds
 
-                assert agent.greeted == [lost]
-                assert door.visits == 1
+            assert agent.greeted == [lost]
+            assert door.visits == 1
 
     asyncio.run(story())
 
