@@ -15,7 +15,7 @@ from typing import Any
 from discoagent import __version__, shapes
 from discoagent.clock import Clock
 from discoagent.config import Config
-from discoagent.core.effects import Effect, Emit, Event
+from discoagent.core.effects import Effect, Emit
 from discoagent.core.entry import Cause, CauseWord, Key, MemberRecord, ReplicaId
 from discoagent.core.messages import Envelope, Parting
 from discoagent.core.replica import Replica
@@ -24,27 +24,23 @@ from discoagent.endpoints import Endpoint, parse
 from discoagent.ipc import LocalSocket
 from discoagent.local import operations, owners
 from discoagent.local.about import About
+from discoagent.local.chronicle import Chronicle
 from discoagent.local.door import Door, JoinOutcome
 from discoagent.local.effect_log import EffectLog
 from discoagent.local.finding import Finding
-from discoagent.local.history import History
-from discoagent.local.keeping import Keeping
 from discoagent.local.operator import Operator
 from discoagent.local.own import Own
 from discoagent.local.queries import Queries
 from discoagent.local.restoring import restore
-from discoagent.local.resuming import Resuming
 from discoagent.local.seeing import Seeing
 from discoagent.local.turns import Turns
-from discoagent.local.watches import Watches
 from discoagent.mesh.dialling import dial
 from discoagent.mesh.transport import Transport
 from discoagent.rules import WAIT_MS_MAX
 from discoagent.runner import Runner
 from discoagent.sockets import daemon_path
-from discoagent.store import Recalled, Store, StoredLife
+from discoagent.store import Recalled, Store
 
-STORE_SECONDS = 1.0  # that a life waits for its first words to be kept
 TICK_MIN = 0.01
 
 _log = logging.getLogger("discoagent")
@@ -102,16 +98,19 @@ class Life:
             caught_up=lambda: self._watches.caught_up(),  # noqa: PLW0108 - it comes later
         )
         self.about = self._describe()
-        self._history = History(self._replica, clock.wall_ms)
-        self._finding.readiness.wait(WAIT_MS_MAX, self._history.begin)  # before any query
-        self._watches = Watches(
+        self._own = self._new_own()
+        self._chronicle = Chronicle(
             loop=self._loop,
+            replica=self._replica,
+            queries=self._queries,
+            lifetimes=self._own.lifetimes,
             send=self._socket.send,
-            shown=self._queries.shown,
-            history=self._history,
-            resuming=Resuming(self._replica, self._history, self._queries.shown, clock.wall_ms),
+            store=store,
+            former=former,
             wall_ms=clock.wall_ms,
         )
+        self.keeping, self._watches = self._chronicle.keeping, self._chronicle.watches
+        self._finding.readiness.wait(WAIT_MS_MAX, self._chronicle.begin)  # before any query
         self._operator = Operator(
             loop=self._loop,
             uid=self.uid,
@@ -126,14 +125,6 @@ class Life:
             clock=clock,
             settings=lambda: asdict(self._config),
         )
-        self._own = self._new_own()
-        self.keeping = Keeping(
-            store=store,
-            lifetimes=self._own.lifetimes,
-            own=self._replica.own,
-            loop=self._loop,
-            wall_ms=clock.wall_ms,
-        )
         self._seeing = Seeing(
             loop=self._loop, replica=self._replica, perform=self._perform, now=self.now
         )
@@ -141,7 +132,7 @@ class Life:
             transport=self._transport,
             finding=self._finding,
             log=self._effect_log,
-            publish=self._publish,
+            publish=self._chronicle.tell,
             dial=lambda endpoint: self._spawn(self._dial(endpoint)),
             refused=self._operator.examiner.refused,
             seen=self._seeing.answered,
@@ -265,8 +256,7 @@ class Life:
             now=self.now(),
             wall_ms=self._clock.wall_ms(),
         )
-        life = StoredLife(self._id.incarnation, self._clock.wall_ms())
-        self._store.begin(life, restored.kept, STORE_SECONDS)
+        self._chronicle.open(restored.kept)
         self._runner.run(Emit(event) for event in restored.events)
         self._ended_before = restored.ended
         if self._former.good:
@@ -278,7 +268,8 @@ class Life:
         """Return what the next life takes over; before `close`."""
         own = self._replica.own
         good = own.record is not None and own.record.settled
-        return replace(self._former, entries=self.keeping.rows(own), good=good)
+        entries, lives = self.keeping.rows(own), self._chronicle.lives()
+        return replace(self._former, entries=entries, good=good, lives=lives)
 
     def store_returned(self) -> None:
         """Take in that the store can be written again: it knows nothing of what happened since."""
@@ -291,11 +282,11 @@ class Life:
             timer.cancel()
         for task in self._tasks:
             task.cancel()
+        self._chronicle.close()
         self._turns.close()
         self._finding.close()
         self._own.close()
         self._seeing.close()
-        self._watches.close()
         self._operator.monitors.close()
         self._transport.close()
         self._socket.close()
@@ -345,17 +336,11 @@ class Life:
         """Look at the heartbeats that came, then at the time."""
         self._transport.drain_heartbeats()
         self._perform(self._replica.tick(self.now()))
-        self._history.look()
+        self._chronicle.look()
         if self._runner.peers_moved:
             self._runner.peers_moved = False
             self.keeping.know(self._replica.members(self.now()), self._id.node)
         self._later("tick", min(max(self._replica.deadline(), TICK_MIN), TICK), self._tick)
-
-    def _publish(self, events: list[Event]) -> None:
-        for logged in self._history.follow(events):
-            if logged.event.node == self._id.node:
-                self.keeping.note(logged.event)
-            self._watches.publish(logged)
 
     def _later(self, name: str, seconds: float, then: Callable[[], None]) -> None:
         self._timers[name] = self._loop.call_later(seconds, then)

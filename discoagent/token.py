@@ -94,6 +94,16 @@ class Vector:
         self._stale.clear()
         return b"".join(self._packed.values())
 
+    @classmethod
+    def unpack(cls, packed: bytes) -> "Vector":
+        """Read what `pack` has packed. Whatever is wrong with it raises ValueError."""
+        unpacker = msgpack.Unpacker(use_list=False)
+        unpacker.feed(packed)
+        try:
+            return cls(dict(map(_position, unpacker)))
+        except _NONSENSE as error:
+            raise ValueError("these are no positions") from error
+
     @property
     def large(self) -> bool:
         """Are there too many nodes for a token with each event?"""

@@ -24,14 +24,19 @@ BYTES_KEPT = 16 * 1024 * 1024  # of entries in them, nearly all of which nobody 
 class History:
     """Numbers events as they are told, and knows after each where a watcher of it stands."""
 
-    def __init__(self, replica: Replica, wall_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, replica: Replica, wall_ms: Callable[[], int], continues: Position | None = None
+    ) -> None:
+        """`continues`: where this node stood when its former life ended, if nothing was lost."""
         self._replica = replica
         self._wall_ms = wall_ms
         self._me = replica.id.node
         self.cluster = name_hash(replica.cluster)
         self.lost = write(self.cluster, None, None)  # the token in the midst of a present
         self.number = 0
-        self.begun = False
+        self.continues = continues
+        self.baseline: dict[str, Position] | None = None
+        self.unwritten: list[LoggedEvent] = []  # whoever writes them takes them out
         self._vector = Vector()
         self._also: dict[str, Position | None] = {}  # moved, and not logged yet
         self._log: deque[LoggedEvent] = deque()
@@ -42,9 +47,15 @@ class History:
         self._replica.moved()
         nodes = {replica.node for replica in self._replica.vector()}
         positions = {node: self._replica.position(node) for node in nodes}
-        self._vector = Vector({node: it for node, it in positions.items() if it is not None})
+        self.baseline = {node: it for node, it in positions.items() if it is not None}
+        self._vector = Vector(self.baseline)
+        self.baseline[self._me] = self.continues or (self._replica.id.incarnation, 0)
         self._also.clear()
-        self.begun = True
+
+    @property
+    def begun(self) -> bool:
+        """Has the log begun?"""
+        return self.baseline is not None
 
     def follow(self, events: Sequence[Event]) -> Iterator[LoggedEvent]:
         """Number what one call of the replica changed; yield each event when all stands after it.
@@ -67,9 +78,10 @@ class History:
             else:
                 yield LoggedEvent(0, at, event, position)
 
-    def look(self) -> None:
-        """Take in who moved without an event."""
+    def look(self) -> bool:
+        """Take in who moved without an event; did anybody since the last event?"""
         self._look(())
+        return bool(self._also)
 
     def token(self) -> str:
         """Return the token of a watcher who has seen all events that were told so far."""
@@ -79,6 +91,10 @@ class History:
     def positions(self) -> dict[str, Position]:
         """Return where each node is shown, as of the last look."""
         return dict(self._vector.positions)
+
+    def packed(self) -> bytes:
+        """Return where each node is shown, as it is kept."""
+        return self._vector.pack()
 
     @property
     def large(self) -> bool:
@@ -118,6 +134,7 @@ class History:
         self.number += 1
         logged = LoggedEvent(self.number, at, event, position, also)
         self._log.append(logged)
+        self.unwritten.append(logged)
         self._bytes += _bytes_of(event)
         while len(self._log) > EVENTS_KEPT or self._bytes > BYTES_KEPT:
             self._bytes -= _bytes_of(self._log.popleft().event)

@@ -10,9 +10,9 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from discoagent.core.chain import Chain
+from discoagent.core.chain import MEMBER_KEY, Chain
 from discoagent.core.effects import Event, NodeState
-from discoagent.core.entry import Entry, Key
+from discoagent.core.entry import Entry, Key, Kind
 from discoagent.core.replica import MemberView
 from discoagent.local import owners
 from discoagent.local.lifetimes import Lifetimes
@@ -97,8 +97,9 @@ class Keeping:
         self._store.know_peers(there[:PEERS_KEPT], gone)
 
     def rows(self, entries: Iterable[Entry]) -> list[StoredEntry]:
-        """Return these entries as they are kept."""
-        return [self._row(entry) for entry in entries if entry.shown]
+        """Return these entries as they are kept, with the mark of where they stand."""
+        shown = (self._row(entry) for entry in entries if entry.shown)
+        return [mark(self._own.clock), *shown]
 
     def all_anew(self, entries: Iterable[Entry]) -> None:
         """Give the store all there is: it could not be written for a while."""
@@ -127,6 +128,7 @@ class Keeping:
                 entry = self._find(key)
                 if entry is not None:
                     rows[key] = self._row(entry)
+            rows[MEMBER_KEY] = mark(self._own.clock)
             self._store.keep(rows, len(self._own))
         number = self._store.secure()
         if self._store.behind and self._writing is None:
@@ -179,4 +181,16 @@ class Keeping:
 
 
 def _is_static(row: StoredEntry) -> bool:
-    return row.ttl_ms is None and owners.process_of(row.owner) is None
+    shown = row.kind != Kind.MEMBER
+    return shown and row.ttl_ms is None and owners.process_of(row.owner) is None
+
+
+def mark(clock: int) -> StoredEntry:
+    """Return what is kept in place of the member record: the clock at which the entries stand."""
+    return StoredEntry(*MEMBER_KEY, b"", clock.to_bytes(8, "big"))
+
+
+def clock_of(rows: Iterable[StoredEntry]) -> int | None:
+    """Return the clock at which kept entries stand; None if it was not kept."""
+    marks = (row.body for row in rows if row.kind == Kind.MEMBER)
+    return next((int.from_bytes(body, "big") for body in marks), None)

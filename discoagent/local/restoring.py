@@ -40,6 +40,8 @@ def restore(
     # sees them return.
     back = Cause(CauseWord.NODE_RETURNED, b"", wall_ms)
     for row in rows:
+        if row.kind == Kind.MEMBER:
+            continue
         entry = Entry(Kind(row.kind), row.name, row.id, row.owner, row.body)
         if _bound(row, entry, lifetimes, wall_ms):
             replica.put(entry, back, now)

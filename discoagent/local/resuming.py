@@ -14,6 +14,7 @@ from discoagent.core.effects import Event
 from discoagent.core.replica import Replica, Shown
 from discoagent.local import telling
 from discoagent.local.history import History
+from discoagent.local.past import Past, Stretch
 from discoagent.local.queries import Scope
 from discoagent.store.events import LoggedEvent, Position
 from discoagent.token import Giver, Token, Vector, write
@@ -35,6 +36,11 @@ class Wish(NamedTuple):
     seen: int = 0
     kept: bool = False
 
+    @property
+    def incarnation(self) -> int | None:
+        """The life in which `seen` was numbered."""
+        return self.token.giver.incarnation if self.token.giver else None
+
 
 class Resuming:
     """Works out what watchers missed."""
@@ -43,12 +49,14 @@ class Resuming:
         self,
         replica: Replica,
         history: History,
+        past: Past,
         shown: Callable[[Scope, str | None], Iterable[Shown | None]],
         wall_ms: Callable[[], int],
     ) -> None:
         """`shown` is the present of a scope, of one node or of all."""
         self._replica = replica
         self._history = history
+        self._past = past
         self._shown = shown
         self._wall_ms = wall_ms
 
@@ -57,9 +65,11 @@ class Resuming:
         token = wish.token
         if token.vector is None or token.cluster != self._history.cluster:
             return self._all_anew(wish)
-        logged = self._logged(wish)
-        if logged is not None:
-            return self._by_log(wish, logged)
+        giver = token.giver
+        if giver is not None and giver.node == self._replica.id.node:
+            stretches = await self._past.since(giver)
+            if stretches is not None:
+                return self._by_log(wish, stretches)
         await self._reach(token.vector)
         return self._by_vector(wish, token.vector)
 
@@ -75,27 +85,39 @@ class Resuming:
 
     # -- by the log
 
-    def _logged(self, wish: Wish) -> list[LoggedEvent] | None:
-        """Return the events after the token's number; None where the log does not reach."""
-        giver = wish.token.giver
-        if giver is None or (giver.node, giver.incarnation) != self._replica.id:
-            return None
-        return self._history.after(giver.number)
-
-    def _by_log(self, wish: Wish, logged: Sequence[LoggedEvent]) -> Iterator[bytes]:
-        events = self._follow(wish, logged)
-        return chain(events, self._kept(wish, ()), self._synced())
-
-    def _follow(self, wish: Wish, logged: Sequence[LoggedEvent]) -> Iterator[bytes]:
+    def _by_log(self, wish: Wish, stretches: Sequence[Stretch]) -> Iterator[bytes]:
+        """Tell what was logged; then anew those with whom the log does not go on to now."""
+        self._history.look()
+        now = self._history.positions
         vector = Vector(wish.token.vector)
-        for each in logged:
-            for node, position in (each.also or {}).items():
-                vector.move(node, position)
-            vector.move(each.event.node, each.position)
-            if each.number <= wish.seen:
+        last = stretches[-1]
+        anew = last.lost | last.fresh
+        parts = [self._follow(wish, stretch, vector) for stretch in stretches]
+        for node in sorted(anew):
+            shown = self._shown(wish.scope, node)
+            reset = node in last.lost
+            parts.append(self._anew(node, now.get(node), shown, vector, reset=reset))
+        return chain(*parts, self._kept(wish, anew), self._synced())
+
+    def _follow(self, wish: Wish, stretch: Stretch, vector: Vector) -> Iterator[bytes]:
+        left = stretch.lost | stretch.fresh
+        for node, position in stretch.begins.items():
+            vector.move(node, position)
+        for each in stretch.events:
+            moved: dict[str, Position | None] = {
+                **(each.also or {}),
+                each.event.node: each.position,
+            }
+            for node, after in moved.items():
+                if node not in left:
+                    vector.move(node, after)
+            seen = each.number <= wish.seen and stretch.incarnation == wish.incarnation
+            if seen or each.event.node in left:
                 continue
             if (event := wish.scope.view(each.event)) is not None:
-                token = self._token(vector, self._history.giver(each.number))
+                # Who goes on from a number has seen all of every node until then.
+                giver = Giver(self._replica.id.node, stretch.incarnation, each.number)
+                token = self._token(vector, None if left else giver)
                 yield telling.event(each._replace(event=event), token)
             elif each.number % PASSED_PER_TURN == 0:
                 yield telling.BREATH
@@ -121,7 +143,7 @@ class Resuming:
             before, after = seen.get(node), now.get(node)
             if before == after and after is not None and after[1]:
                 continue
-            steps = None if before is None else self._replica.steps_since(node, before)
+            steps = None if before is None else self._steps_since(node, before)
             if steps is not None and after is not None:
                 parts.append(self._steps(wish, node, after, steps, vector))
                 continue
@@ -129,6 +151,15 @@ class Resuming:
             shown = self._shown(wish.scope, node)
             parts.append(self._anew(node, after, shown, vector, reset=before is not None))
         return chain(*parts, self._kept(wish, anew), self._synced())
+
+    def _steps_since(self, node: str, position: Position) -> list[Event] | None:
+        """Return what changed of a node; of our own, over a restart too if nothing was lost."""
+        if node == self._replica.id.node and position == self._history.continues:
+            logged = self._history.after(0)
+            if logged is None:
+                return None
+            return [each.event for each in logged if each.event.node == node]
+        return self._replica.steps_since(node, position)
 
     def _steps(
         self, wish: Wish, node: str, now: Position, steps: list[Event], vector: Vector

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from discoagent.core.entry import Entry
+from discoagent.store.events import LoggedEvent
 from discoagent.store.files import Files
 from discoagent.store.ledger import Ledger
 from discoagent.store.rows import (
@@ -33,7 +34,6 @@ from discoagent.store.rows import (
     KnownPeer,
     PackedRows,
     StoredEntry,
-    StoredEvent,
     StoredLife,
     pack_key,
     pack_row,
@@ -50,7 +50,6 @@ __all__ = [
     "Recalled",
     "Store",
     "StoredEntry",
-    "StoredEvent",
     "StoredLife",
 ]
 
@@ -69,13 +68,14 @@ class Recalled:
     entries: list[StoredEntry] = field(default_factory=list)
     peers: list[KnownPeer] = field(default_factory=list)
     good: bool = False
+    lives: list[StoredLife] = field(default_factory=list)
 
 
 class Store:
     """The store of one agent, over all its lives in this process.
 
-    All methods but `events_after` and `lives` are the loop's; those two may be called from any
-    thread, and wait for the disk.
+    All methods but `events_after` are the loop's; that one may be called from any thread, and waits
+    for the disk.
     """
 
     def __init__(
@@ -169,9 +169,9 @@ class Store:
         self._batch.gone_peers.update(gone)
         self._empty = False
 
-    def append_events(self, rows: Iterable[StoredEvent]) -> None:
+    def append_events(self, events: Iterable[LoggedEvent]) -> None:
         """Append to this life's log; numbers go up by one."""
-        self._batch.events.extend(rows)
+        self._batch.events.extend(events)
         self._empty = False
 
     def note_vector(self, vector: bytes) -> None:
@@ -249,23 +249,26 @@ class Store:
 
     # ---- any thread's
 
-    def events_after(self, life: int, seq: int) -> list[StoredEvent] | None:
-        """Return the events of a life after that number; None where the log does not reach."""
+    def events_after(self, life: int, number: int) -> list[LoggedEvent] | None:
+        """Return the events of a life after that number; None where the log does not reach.
+
+        They are read some hundreds at a time, so that whoever writes does not wait for long.
+        """
+        found: list[LoggedEvent] = []
+        while (some := self._next_events(life, number)) is not None:
+            if not some:
+                return found
+            found += some
+            number = some[-1].number
+        return None
+
+    def _next_events(self, life: int, number: int) -> list[LoggedEvent] | None:
         with self._using:
             try:
-                return self._db.events_after(life, seq) if self._db is not None else None
+                return self._db.events_after(life, number) if self._db is not None else None
             except (BrokenStoreError, sqlite3.Error) as error:
                 _log.warning("%s: cannot read the events: %s", self._path, error)
                 return None
-
-    def lives(self) -> list[StoredLife]:
-        """Return the lives that are remembered, oldest first; the present one is the last."""
-        with self._using:
-            try:
-                return self._db.lives() if self._db is not None else []
-            except (BrokenStoreError, sqlite3.Error) as error:
-                _log.warning("%s: cannot read the lives: %s", self._path, error)
-                return []
 
     # ---- the writer's side
 
@@ -375,7 +378,8 @@ class Store:
         if whose.node != self._identity.node:
             return Recalled(read.incarnation, peers=read.peers)
         entries = list(read.entries.values())
-        return Recalled(read.incarnation, entries, read.peers, good=not self._files.behind)
+        good = not self._files.behind
+        return Recalled(read.incarnation, entries, read.peers, good, read.lives)
 
     def _say_away(self, error: Exception) -> None:
         self.trouble = str(error)

@@ -115,4 +115,4 @@ class Files:
                 finally:
                     db.abandon()
         except (OSError, sqlite3.Error, BrokenStoreError):
-            return Read(None, 0, 0, {}, [])
+            return Read(None, 0, 0, {}, [], [])

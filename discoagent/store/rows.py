@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgpack
 
 from discoagent.core.entry import Entry
+from discoagent.store.events import LoggedEvent
 
 EVENTS_KEPT = 20_000
 PEERS_KEPT = 64
@@ -71,25 +72,17 @@ def unpack_rows(packed: bytes) -> Iterator[tuple[Key, StoredEntry | None]]:
         yield key, None if row is None else StoredEntry(*key, *row)
 
 
-class StoredEvent(NamedTuple):
-    """One event of a life's log: `row` is the packed event of the local API, without a token."""
-
-    seq: int
-    node: str
-    kind: int
-    name: str
-    id: str
-    row: bytes
-    at_ms: int
-
-
 class StoredLife(NamedTuple):
-    """One life of this node's agent; `vector` and `baseline` are what the log made of them."""
+    """One life of this node's agent, and the number of the last event of its log.
+
+    `baseline` and `vector` are where it found all nodes when the log began, and with that event.
+    """
 
     incarnation: int
     began_ms: int
     vector: bytes = b""
     baseline: bytes = b""
+    number: int = 0
 
 
 class KnownPeer(NamedTuple):
@@ -118,6 +111,7 @@ class Read(NamedTuple):
     number: int
     entries: dict[Key, StoredEntry]
     peers: list[KnownPeer]
+    lives: list[StoredLife]
 
 
 class Batch:
@@ -149,7 +143,7 @@ class Batch:
         self.whole = False
         self.entries: PackedRows = {}
         self.live = 0
-        self.events: deque[StoredEvent] = deque(maxlen=EVENTS_KEPT)
+        self.events: deque[LoggedEvent] = deque(maxlen=EVENTS_KEPT)
         self.peers: dict[str, KnownPeer] = {}
         self.gone_peers: set[str] = set()
         self.vector: bytes | None = None

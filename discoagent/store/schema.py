@@ -18,6 +18,7 @@ from zlib import crc32
 
 import msgpack
 
+from discoagent.store.events import LoggedEvent, pack_events, unpack_events
 from discoagent.store.rows import (
     EVENTS_KEPT,
     PEERS_KEPT,
@@ -27,13 +28,14 @@ from discoagent.store.rows import (
     KnownPeer,
     Read,
     StoredEntry,
-    StoredEvent,
     StoredLife,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 1
 APPLICATION_ID = 0x64697363  # "disc", in the file's header
+EVENTS_TOGETHER = 100  # in one row
 EVENTS_SLACK = 2_000  # so many more before the oldest go
+ROWS_READ = 20  # of events, at a time: whoever writes waits no longer
 ROWS_SLACK = 1_000  # of entries, beyond twice those that count
 LIVES_KEPT = 64
 VARIABLES_MAX = 999  # of one statement, in every version of SQLite
@@ -45,12 +47,12 @@ _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE lives (
     incarnation INTEGER PRIMARY KEY, began_ms INTEGER, vector BLOB, baseline BLOB,
-    last_seq INTEGER);
+    number INTEGER);
 CREATE TABLE entries (place INTEGER PRIMARY KEY, key BLOB, row BLOB, checksum INTEGER);
 CREATE TABLE peers (endpoint TEXT PRIMARY KEY, node TEXT, seen_ms INTEGER) WITHOUT ROWID;
 CREATE TABLE events (
-    life INTEGER, seq INTEGER, node TEXT, kind INTEGER, name TEXT, id TEXT, row BLOB,
-    at_ms INTEGER, checksum INTEGER, PRIMARY KEY (life, seq)) WITHOUT ROWID;
+    life INTEGER, first INTEGER, last INTEGER, events BLOB, checksum INTEGER,
+    PRIMARY KEY (life, first)) WITHOUT ROWID;
 """
 
 
@@ -131,7 +133,7 @@ class Database:
         if not all(isinstance(word, str) for word in whose):
             whose = []
         us = Identity(*map(str, whose)) if whose else None
-        return Read(us, last or 0, meta.get("number", 0), entries, peers)
+        return Read(us, last or 0, meta.get("number", 0), entries, peers, self.lives())
 
     def _entries(self) -> dict[Key, StoredEntry]:
         entries: dict[Key, StoredEntry] = {}
@@ -154,24 +156,32 @@ class Database:
         """Return the lives that are remembered, oldest first."""
         with _breaks():
             rows = self._db.execute("SELECT * FROM lives ORDER BY incarnation").fetchall()
-        return [StoredLife(*row[:4]) for row in rows]
+        return [StoredLife(*row) for row in rows]
 
-    def events_after(self, life: int, seq: int) -> list[StoredEvent] | None:
-        """Return all events of a life after that number, in order; None if some are missing."""
-        found = []
+    def events_after(self, life: int, number: int) -> list[LoggedEvent] | None:
+        """Return the next events of a life after that number; None where the log does not reach.
+
+        They are some hundreds, or all that are left; none if that number is the last one.
+        """
         with _breaks():
-            known = self._db.execute(
-                "SELECT last_seq FROM lives WHERE incarnation = ?", (life,)
+            rows = self._db.execute(
+                "SELECT first, events, checksum FROM events WHERE life = ? AND last > ? "
+                "ORDER BY first LIMIT ?",
+                (life, number, ROWS_READ),
+            ).fetchall()
+            (last,) = self._db.execute(
+                "SELECT sum(number) FROM lives WHERE incarnation = ?", (life,)
             ).fetchone()
-            if known is None:
-                return None
-            for *fields, checksum in self._db.execute(
-                "SELECT seq, node, kind, name, id, row, at_ms, checksum FROM events "
-                "WHERE life = ? AND seq > ? ORDER BY seq",
-                (life, seq),
-            ):
-                found.append(_event(fields, checksum))
-        return found if len(found) == known[0] - seq else None
+        found: list[LoggedEvent] = []
+        reached = number
+        for first, packed, checksum in rows:
+            if first > reached + 1:
+                break
+            found += _events(packed, checksum)
+            reached = found[-1].number
+        if not found and number != last:
+            return None
+        return [event for event in found if event.number > number]
 
     # ---- writing
 
@@ -196,7 +206,7 @@ class Database:
             self._insert("meta", list(batch.identity._asdict().items()))
         if batch.life is not None:
             life = batch.life.incarnation
-            self._insert("lives", [(*batch.life, 0)])
+            self._insert("lives", [batch.life])
             self._trim_lives()
         if batch.life is not None or batch.changes_entries:
             self._insert("meta", [("number", batch.number)])
@@ -212,12 +222,7 @@ class Database:
                 "UPDATE lives SET baseline = ? WHERE incarnation = ?", (batch.baseline, life)
             )
         if batch.events:
-            rows = [(life, *event, crc32(event.row)) for event in batch.events]
-            self._insert("events", rows)
-            self._db.execute(
-                "UPDATE lives SET last_seq = ? WHERE incarnation = ?", (batch.events[-1].seq, life)
-            )
-            self._trim_events(len(rows))
+            self._write_events(life, list(batch.events))
         self._write_peers(batch)
 
     def _write_entries(self, batch: Batch) -> None:
@@ -236,6 +241,18 @@ class Database:
         )
         self._db.execute("DELETE FROM entries WHERE row IS NULL")
         (self._rows,) = self._db.execute("SELECT count(*) FROM entries").fetchone()
+
+    def _write_events(self, life: int, events: list[LoggedEvent]) -> None:
+        rows = []
+        for place in range(0, len(events), EVENTS_TOGETHER):
+            part = events[place : place + EVENTS_TOGETHER]
+            packed = pack_events(part)
+            rows.append((life, part[0].number, part[-1].number, packed, crc32(packed)))
+        self._insert("events", rows)
+        self._db.execute(
+            "UPDATE lives SET number = ? WHERE incarnation = ?", (events[-1].number, life)
+        )
+        self._trim_events(len(events))
 
     def _write_peers(self, batch: Batch) -> None:
         if batch.gone_peers:
@@ -262,12 +279,14 @@ class Database:
         if self._appended < EVENTS_SLACK:
             return
         self._appended = 0
-        first_gone = self._db.execute(
-            "SELECT life, seq FROM events ORDER BY life DESC, seq DESC LIMIT 1 OFFSET ?",
+        oldest = self._db.execute(
+            "SELECT life, first FROM (SELECT life, first, sum(last - first + 1) "
+            "OVER (ORDER BY life DESC, first DESC) AS kept FROM events) "
+            "WHERE kept >= ? ORDER BY life DESC, first DESC LIMIT 1",
             (EVENTS_KEPT,),
         ).fetchone()
-        if first_gone is not None:
-            self._db.execute("DELETE FROM events WHERE (life, seq) <= (?, ?)", first_gone)
+        if oldest is not None:
+            self._db.execute("DELETE FROM events WHERE (life, first) < (?, ?)", oldest)
 
     def _insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
         if not rows:
@@ -293,11 +312,10 @@ def _breaks() -> Iterator[None]:
         raise
 
 
-def _event(fields: Sequence[Any], checksum: Any) -> StoredEvent:
-    row = fields[StoredEvent._fields.index("row")]
-    if not isinstance(row, bytes) or crc32(row) != checksum:
-        raise BrokenStoreError(f"event {fields[0]} is not as it was written")
-    return StoredEvent(*fields)
+def _events(packed: Any, checksum: Any) -> list[LoggedEvent]:
+    if not isinstance(packed, bytes) or crc32(packed) != checksum:
+        raise BrokenStoreError("events are not as they were written")
+    return list(unpack_events(packed))
 
 
 def _checksum(key: bytes, row: bytes | None) -> int:

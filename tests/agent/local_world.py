@@ -23,10 +23,12 @@ from discoagent.local.history import History
 from discoagent.local.own import Own
 from discoagent.local.owners import Asker
 from discoagent.local.parsing import parse_call
+from discoagent.local.past import Past
 from discoagent.local.queries import Queries
 from discoagent.local.resuming import Resuming
 from discoagent.local.watches import Watches
 from discoagent.presence import Tracked
+from discoagent.store import Identity, Store, StoredLife
 
 T = TypeVar("T")
 ME = Asker(os.getuid(), os.getgid(), os.getpid())
@@ -56,13 +58,24 @@ class World:
         )
         self.queries = Queries(self.replica)
         self.history = History(self.replica, self.tick_ms)
-        self.history.begin()
+        self.store = Store(None, Identity("a", "test"), wall_ms=self.tick_ms)
+        self.past = Past(
+            life=StoredLife(incarnation, self.wall_ms),
+            history=self.history,
+            store=self.store,
+            former=(),
+            secure=lambda: None,
+            loop=loop,
+        )
+        self.past.begin()
         self.watches = Watches(
             loop=loop,
             send=self._send,
             shown=self.queries.shown,
             history=self.history,
-            resuming=Resuming(self.replica, self.history, self.queries.shown, self.tick_ms),
+            resuming=Resuming(
+                self.replica, self.history, self.past, self.queries.shown, self.tick_ms
+            ),
             wall_ms=self.tick_ms,
         )
         self.own = Own(
@@ -133,6 +146,7 @@ class World:
         """Stop watching processes and leases."""
         self.watches.close()
         self.own.close()
+        self.store.close()
 
 
 def in_world(story: Callable[[World], Coroutine[Any, Any, T]], **options: Any) -> T:

@@ -6,25 +6,32 @@ and in order, so a story of random changes, restarts and moves is replayed from 
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import msgpack
 
 from discoagent import token
-from discoagent.core.effects import Effect, Emit
-from discoagent.core.entry import Cause, Entry, MemberRecord
+from discoagent.core.effects import DialOutcome, Effect, Emit, Event, EventKind
+from discoagent.core.entry import Cause, MemberRecord
 from discoagent.core.replica import Replica, Shown
 from discoagent.local import telling
 from discoagent.local.history import History
+from discoagent.local.keeping import clock_of, mark
+from discoagent.local.past import Past, continued
 from discoagent.local.queries import Queries, Scope
 from discoagent.local.resuming import Resuming, Wish
+from discoagent.store import Identity, Recalled, Store, StoredLife
 from tests.core.cluster import Cluster
+from tests.core.vocabulary import DEREGISTERED, entry
 
 RowKey = tuple[str, str, str]
 BACK = Cause("node-returned", b"", 7)
+EXIT = Cause("exit", b"", 7)
 WALL_MS = 1_790_000_000_000
 EVERYTHING = Scope()
+NODES = ("a", "b", "c")
 
 
 @dataclass
@@ -70,36 +77,80 @@ class Watcher:
 class World(Cluster):
     """Agents that tell watchers."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path | None = None) -> None:
+        """`directory`: where what is to outlive a restart is kept; None: it is not."""
         super().__init__()
+        self._directory = directory
+        self._loop = asyncio.new_event_loop()
         self.histories: dict[str, History] = {}
+        self.pasts: dict[str, Past] = {}
         self.started: dict[str, float] = {}
         self.watchers: list[Watcher] = []
+        self._stores: dict[str, Store] = {}
+        self._ended: dict[str, Replica] = {}
 
-    def begin(
-        self, node: str, *seeds: str, incarnation: int = 1, entries: Iterable[Entry] = ()
-    ) -> None:
-        """Start an agent that has restored these entries."""
+    def close(self) -> None:
+        """Give everything back."""
+        for store in self._stores.values():
+            store.close()
+        self._loop.close()
+
+    def begin(self, node: str, *seeds: str, lost: int = 0, good: bool = True) -> None:
+        """Start an agent, perhaps again; so many of its entries ended meanwhile.
+
+        `good`: what was kept of the former life is all that it had.
+        """
+        former = self._ended.pop(node, None)
+        incarnation = former.id.incarnation + 1 if former else 1
         record = MemberRecord(f"{node}:1", "0", settled=False)
         replica = self.bare(node, incarnation=incarnation, record=record)
-        self.histories[node] = History(replica, lambda: WALL_MS)
-        self.started[node] = self.now
-        for entry in entries:
-            replica.put(entry, BACK, self.now)
+        recalled = self._recalled(node, former, good=good)
+        entries = [it for it in former.own if it.shown] if former else []
+        self._open(node, replica, recalled)
+        for it in entries[lost:]:
+            replica.put(it, BACK, self.now)
+        ended = [Event(EventKind.REMOVED, node, None, it, EXIT) for it in entries[:lost]]
+        self._carry_out(node, [Emit(event) for event in ended])
         replica.settle(BACK, self.now)
         self.run(node, replica.seeds([f"{seed}:1" for seed in seeds], self.now))
-        self.histories[node].begin()
+        self.pasts[node].begin()
 
-    def restart(self, node: str, *, lost: int = 0) -> None:
-        """Kill an agent and start it anew; so many of its entries ended meanwhile."""
-        former = self.running[node]
-        entries = [it for it in former.own if it.shown]
+    def _recalled(self, node: str, former: Replica | None, *, good: bool) -> Recalled:
+        directory = self._directory and self._directory / node
+        store = self._stores[node] = Store(directory, Identity(node, "home"), wall_ms=lambda: 7)
+        marks = [mark(former.own.clock)] if former else []
+        return replace(store.recalled, entries=marks, good=good)
+
+    def _open(self, node: str, replica: Replica, former: Recalled) -> None:
+        store, life = self._stores[node], StoredLife(replica.id.incarnation, 7)
+        store.begin(life, [mark(0)], 5.0)
+        continues = continued(former, node, clock_of(former.entries))
+        history = self.histories[node] = History(replica, lambda: WALL_MS, continues)
+        self.pasts[node] = Past(
+            life=life,
+            history=history,
+            store=store,
+            former=former.lives,
+            secure=lambda: None,
+            loop=self._loop,
+        )
+        self.started[node] = self.now
+
+    def end(self, node: str, *, killed: bool = False) -> None:
+        """End an agent; `killed`: its log lacks what was not written yet."""
         for watcher in self.watchers:
             if watcher.at == node:
                 watcher.at = None
-        self.kill(node)
-        others = [each for each in self.running if each != node]
-        self.begin(node, *others, incarnation=former.id.incarnation + 1, entries=entries[lost:])
+        self._ended[node] = self.running[node]
+        self.kill(node, DialOutcome.REFUSED)
+        if not killed:
+            self.pasts[node].close()
+        self._stores[node].close()
+
+    def restart(self, node: str, *, lost: int = 0, killed: bool = False) -> None:
+        """End an agent, and start it again at once."""
+        self.end(node, killed=killed)
+        self.begin(node, *self.running, lost=lost)
 
     def seen(self, node: str, scope: Scope) -> dict[RowKey, Any]:
         """Return what an agent shows, as a watcher has it."""
@@ -131,13 +182,14 @@ class World(Cluster):
         resuming = Resuming(
             replica,
             self.histories[node],
+            self.pasts[node],
             lambda scope, of: self._present(replica, scope, of),
             lambda: WALL_MS,
         )
         wish = Wish(token.read(watcher.token), watcher.scope)
         watcher.resets.clear()
         watcher.told.clear()
-        self._tell(watcher, asyncio.run(resuming.missed(wish)))
+        self._tell(watcher, self._loop.run_until_complete(resuming.missed(wish)))
         if watcher.enough is None:
             watcher.at = node
             assert watcher.view == self.seen(node, watcher.scope)
@@ -172,3 +224,27 @@ class World(Cluster):
             for watcher in self.watchers:
                 if watcher.at == node and watcher.scope.concerns(entry):
                     watcher.take(row)
+
+
+def three(directory: Path | None = None) -> World:
+    """Return three agents that know each other, each with an entry."""
+    world = World(directory)
+    world.begin("a")
+    world.begin("b", "a")
+    world.begin("c", "a")
+    for node in NODES:
+        world.put(node, entry(f"of-{node}"))
+    return world
+
+
+def end(world: World, node: str, instance: str) -> None:
+    """Withdraw an entry."""
+    replica = world.running[node]
+    world.run(node, replica.withdraw(entry(instance).key, DEREGISTERED, world.now))
+
+
+def away(world: World, at: str) -> Watcher:
+    """Return a watcher that has seen all there is at an agent, and went away."""
+    watcher = world.watch(at)
+    watcher.at = None
+    return watcher

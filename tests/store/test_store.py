@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from discoagent.core.entry import Entry, Kind
-from discoagent.store import Identity, KnownPeer, Store, StoredEntry, StoredEvent, StoredLife
+from discoagent.store import Identity, KnownPeer, Store, StoredEntry, StoredLife
+from discoagent.store.events import LoggedEvent
 from discoagent.store.rows import EVENTS_KEPT, PEERS_KEPT
 from discoagent.store.schema import LIVES_KEPT
-from tests.store.writer import US, Table, apply, batches, hand_over
+from tests.store.writer import US, Table, apply, batches, hand_over, logged
 
 PATIENCE = 10.0
 
@@ -39,9 +40,9 @@ def table(store: Store) -> Table:
     return {each.key: each for each in store.recalled.entries}
 
 
-def events(*numbers: int) -> list[StoredEvent]:
+def events(*numbers: int) -> list[LoggedEvent]:
     """Return events of these numbers."""
-    return [StoredEvent(n, "b", 1, "web", "x", b"row %d" % n, n) for n in numbers]
+    return [logged(number) for number in numbers]
 
 
 def test_a_new_store_recalls_nothing_and_is_not_trusted(tmp_path: Path) -> None:
@@ -106,14 +107,15 @@ def test_killed_at_any_moment_all_that_was_confirmed_is_there(tmp_path: Path, se
     said = {word: int(number) for word, number in map(str.split, lines)}
 
     store = opened(tmp_path)
-    logged = store.events_after(1, 0)
-    lives = store.lives()
+    found = store.events_after(1, 0)
+    lives = store.recalled.lives
     store.close()
-    assert logged is not None
-    written = len(logged)
+    assert found is not None
+    written = len(found)
     assert written >= said.get("written", 0)
-    assert [event.row for event in logged] == [b"event %d" % n for n in range(1, written + 1)]
+    assert found == events(*range(1, written + 1))
     assert [life.vector for life in lives] == [b"vector %d" % written if written else b""]
+    assert lives[0].number == written
     expected: Table = {}
     for number, batch in enumerate(batches(seed), 1):
         apply(expected, batch)
@@ -179,17 +181,21 @@ def test_the_log_reaches_as_far_as_it_goes(tmp_path: Path) -> None:
     assert store.events_after(1, 3) == []
     assert store.events_after(1, 4) is None, "numbers that a crash has lost"
     assert store.events_after(2, 0) == events(1)
-    assert [life.incarnation for life in store.lives()] == [1, 2]
-    assert store.lives()[0].baseline == b"base"
     store.close()
+    again = opened(tmp_path)
+    again.close()
+    lives = [(it.incarnation, it.baseline, it.number) for it in again.recalled.lives]
+    assert lives == [(1, b"base", 3), (2, b"", 1)]
 
 
 def test_a_log_with_a_hole_does_not_reach_over_it(tmp_path: Path) -> None:
     store = begun(tmp_path)
-    store.append_events(events(1, 2, 5, 6))
-    assert store.flush(PATIENCE)
+    for some in (events(1, 2), events(5, 6)):
+        store.append_events(some)
+        assert store.flush(PATIENCE)
 
     assert store.events_after(1, 1) is None
+    assert store.events_after(1, 4) == events(5, 6)
     store.close()
 
 
@@ -226,7 +232,7 @@ def test_lives_are_bounded_and_the_file_stays_flat(tmp_path: Path) -> None:
             sizes.append(sum(path.stat().st_size for path in tmp_path.iterdir()))
 
     again = opened(tmp_path)
-    assert len(again.lives()) == LIVES_KEPT
+    assert len(again.recalled.lives) == LIVES_KEPT
     again.close()
     assert max(sizes) <= min(sizes) * 1.2
 
@@ -239,5 +245,4 @@ def test_without_a_directory_nothing_is_kept_and_nobody_waits() -> None:
     assert store.flush(PATIENCE)
     assert store.away
     assert store.events_after(1, 0) is None
-    assert store.lives() == []
     store.close()

@@ -13,7 +13,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from discoagent.store import Identity, Store, StoredEntry, StoredEvent, StoredLife
+from discoagent.core.effects import Event, EventKind
+from discoagent.core.entry import Cause, Entry, Kind
+from discoagent.store import Identity, Store, StoredEntry, StoredLife
+from discoagent.store.events import LoggedEvent
 
 US = Identity("a", "test")
 ENTRIES_MAX = 800
@@ -45,6 +48,13 @@ def apply(table: Table, batch: list[StoredEntry | tuple[int, str, str]]) -> None
             table.pop(each, None)
 
 
+def logged(number: int) -> LoggedEvent:
+    """Return the event of that number."""
+    entry = Entry(Kind.SERVICE, "web", "1", b"owner", b"event %d" % number)
+    why = Cause("registered", b"", number)
+    return LoggedEvent(number, number, Event(EventKind.ADDED, "a", entry, None, why), (5, number))
+
+
 def hand_over(store: Store, number: int, batch: list[StoredEntry | tuple[int, str, str]]) -> None:
     """Hand a batch to the store, with one event."""
     for each in batch:
@@ -52,7 +62,7 @@ def hand_over(store: Store, number: int, batch: list[StoredEntry | tuple[int, st
             store.keep({each.key: each}, ENTRIES_MAX)
         else:
             store.keep({each: None}, ENTRIES_MAX)
-    store.append_events([StoredEvent(number, "a", 1, "web", "1", b"event %d" % number, number)])
+    store.append_events([logged(number)])
     store.note_vector(b"vector %d" % number)
 
 

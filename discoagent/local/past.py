@@ -1,0 +1,171 @@
+"""The log over the lives of this agent: written as it grows, read for whoever missed more.
+
+A later life goes on with a node exactly where it found it as the life before had left it. Others
+have changed while no agent was here: they are *lost* to whoever watched, or *fresh* if they were
+not there before.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from discoagent.local.history import History
+from discoagent.store import Recalled, Store, StoredLife
+from discoagent.store.events import LoggedEvent, Position
+from discoagent.token import Giver, Vector
+
+WRITE_AFTER = 0.1  # seconds from an event until it is handed over
+WRITE_AFTER_NODE = 0.0002  # more of it for each node: the vector is written, too
+
+Positions = Mapping[str, Position]
+NOWHERE: Positions = MappingProxyType({})
+
+
+class Stretch(NamedTuple):
+    """What one life logged. `begins`: where it found the nodes that it goes on with.
+
+    `lost` and `fresh` are those with which neither it nor a life before it goes on.
+    """
+
+    incarnation: int
+    events: list[LoggedEvent]
+    begins: Positions = NOWHERE
+    lost: frozenset[str] = frozenset()
+    fresh: frozenset[str] = frozenset()
+
+
+class Past:
+    """Writes this life's log, and reads it together with those of former lives."""
+
+    def __init__(
+        self,
+        *,
+        life: StoredLife,
+        history: History,
+        store: Store,
+        former: Iterable[StoredLife],
+        secure: Callable[[], object],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """`secure` keeps the entries: no event is kept whose entry is not."""
+        self._life = life
+        self._history = history
+        self._store = store
+        self._former = list(former)
+        self._secure = secure
+        self._loop = loop
+        self._writing: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """Begin the log: the first sync is complete."""
+        self._history.begin()
+        self._store.note_baseline(self._baseline)
+        self._write()
+
+    def write_soon(self) -> None:
+        """Have written what was logged since, and where all stand with that."""
+        if self._writing is None:
+            seconds = WRITE_AFTER + WRITE_AFTER_NODE * len(self._history.positions)
+            self._writing = self._loop.call_later(seconds, self._write)
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._write()
+
+    def lives(self) -> list[StoredLife]:
+        """Return the lives that the next one finds, this one included."""
+        self._history.look()
+        number, vector = self._history.number, self._history.packed()
+        life = self._life._replace(number=number, vector=vector, baseline=self._baseline)
+        return [*self._former, life]
+
+    async def since(self, giver: Giver) -> list[Stretch] | None:
+        """Return what was logged since; None where the log does not reach."""
+        life = self._life.incarnation
+        if giver.incarnation == life:
+            events = await self._present(giver.number)
+            return None if events is None else [Stretch(life, events)]
+        lives = [it for it in self._former if it.incarnation >= giver.incarnation]
+        if not lives or lives[0].incarnation != giver.incarnation or not self._history.begun:
+            return None
+        return await self._over(lives, giver.number)
+
+    async def _over(self, lives: list[StoredLife], number: int) -> list[Stretch] | None:
+        stretches: list[Stretch] = []
+        ended: Positions | None = None
+        for life in lives:
+            events = await asyncio.to_thread(self._store.events_after, life.incarnation, number)
+            if events is None:
+                return None
+            stretches.append(_next(stretches, ended, _positions(life.baseline), life, events))
+            ended, number = _positions(life.vector), 0
+        events = await self._present(0)
+        if events is None:
+            return None
+        baseline = self._history.baseline or {}
+        return [*stretches, _next(stretches, ended, baseline, self._life, events)]
+
+    async def _present(self, number: int) -> list[LoggedEvent] | None:
+        events = self._history.after(number)
+        if events is not None or number > self._history.number:
+            return events
+        life = self._life.incarnation
+        stored = await asyncio.to_thread(self._store.events_after, life, number)
+        if stored is None:
+            return None
+        rest = self._history.after(stored[-1].number if stored else number)
+        return None if rest is None else [*stored, *rest]
+
+    @property
+    def _baseline(self) -> bytes:
+        return b"" if self._history.baseline is None else Vector(self._history.baseline).pack()
+
+    def _write(self) -> None:
+        if self._writing is not None:
+            self._writing.cancel()
+            self._writing = None
+        self._history.look()
+        events, self._history.unwritten = self._history.unwritten, []
+        self._store.append_events(events)
+        self._store.note_vector(self._history.packed())
+        self._secure()
+
+
+def _next(
+    before: list[Stretch],
+    ended: Positions | None,
+    begins: Positions,
+    life: StoredLife,
+    events: list[LoggedEvent],
+) -> Stretch:
+    """Return a life's stretch, after those of the lives before it, the last of which ended so."""
+    if ended is None:
+        return Stretch(life.incarnation, events)
+    same = {node: it for node, it in ended.items() if it[1] and begins.get(node) == it}
+    lost = before[-1].lost | (ended.keys() - same.keys())
+    fresh = before[-1].fresh | (begins.keys() - ended.keys() - lost)
+    same = {node: it for node, it in same.items() if node not in lost and node not in fresh}
+    return Stretch(life.incarnation, events, same, lost, fresh)
+
+
+def _positions(packed: bytes) -> Positions:
+    """Read positions that were kept; what is wrong with them says nothing."""
+    try:
+        return Vector.unpack(packed).positions
+    except ValueError:
+        return {}
+
+
+def continued(former: Recalled, node: str, clock: int | None) -> Position | None:
+    """Return where this node stood when its former life ended; None if its log lacks something.
+
+    `clock` is that of the entries that were kept. No entry is newer than the log, then.
+    """
+    if not former.good or not former.lives or clock is None:
+        return None
+    last = former.lives[-1]
+    position = _positions(last.vector).get(node)
+    if position is None or position[0] != last.incarnation or position[1] < clock:
+        return None
+    return position
