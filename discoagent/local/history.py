@@ -14,6 +14,7 @@ from itertools import islice
 from discoagent.core.digest import name_hash
 from discoagent.core.effects import Event
 from discoagent.core.replica import Replica
+from discoagent.local.queries import body_of
 from discoagent.store.events import LoggedEvent, Position
 from discoagent.token import Giver, Vector, write
 
@@ -142,5 +143,5 @@ class History:
 
 
 def _bytes_of(event: Event) -> int:
-    entries = (event.entry, event.before)
-    return sum(len(it.body) for it in entries if it is not None and isinstance(it.body, bytes))
+    entry, before = event.entry, event.before
+    return (len(body_of(entry)) if entry else 0) + (len(body_of(before)) if before else 0)
