@@ -75,9 +75,10 @@ class Connection:
         self._socket.set(zmq.SNDHWM, QUEUE_FRAMES_MAX)
         self._socket.set(zmq.RCVHWM, QUEUE_FRAMES_MAX)
         self._monitor = self._socket.get_monitor_socket(_ENDINGS)
-        self._poller = zmq.Poller()
-        self._poller.register(self._socket, zmq.POLLIN)
-        self._poller.register(self._monitor, zmq.POLLIN)
+        self._poller, self._answers = zmq.Poller(), zmq.Poller()
+        for poller in (self._poller, self._answers):
+            poller.register(self._socket, zmq.POLLIN)
+            poller.register(self._monitor, zmq.POLLIN)
         self._socket.connect(f"ipc://{path}")
 
     @property
@@ -95,8 +96,7 @@ class Connection:
 
     def wait(self, seconds: float | None) -> bool:
         """Wait until something arrived, or the connection was lost or woken; False: time over."""
-        ms = None if seconds is None else min(ceil(max(seconds, 0) * 1000), POLL_MS_MAX)
-        return bool(self._poller.poll(ms))
+        return bool(self._poller.poll(_ms(seconds)))
 
     def send(self, frame: bytes) -> None:
         """Send one frame.
@@ -190,7 +190,8 @@ class Connection:
                 return answer
             if over:
                 raise self.gone()
-            if not self.wait(deadline - time.monotonic()):
+            # Not on what wakes us besides: that stays readable until we look, after the answer.
+            if not self._answers.poll(_ms(deadline - time.monotonic())):
                 raise TimeoutExpired(
                     f"the agent on {self.path} did not answer within {timeout:g} s"
                 )
@@ -212,6 +213,10 @@ class Connection:
             self._socket.disable_monitor()
             self._monitor.close(0)
             self._socket.close()
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else min(ceil(max(seconds, 0) * 1000), POLL_MS_MAX)
 
 
 def _outcome(answer: Answer) -> Outcome:

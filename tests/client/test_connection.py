@@ -1,9 +1,10 @@
 """One connection to one life of an agent: what it still gives when that life is over."""
 
 from discoagent.client import calls
+from discoagent.client.bell import Bell
 from discoagent.client.connection import Connection
-from discoagent.errors import AgentUnavailable
-from tests.client.stub import DEADLINE, Stub, error_of, friendly
+from discoagent.errors import AgentUnavailable, TimeoutExpired
+from tests.client.stub import DEADLINE, SHORT, Stub, error_of, friendly, silent
 
 
 def test_an_agents_last_words_are_heard_however_late_one_listens(path: str) -> None:
@@ -40,3 +41,19 @@ def test_another_agent_on_the_same_path_is_not_the_one_that_was_spoken_to(path: 
 
         assert isinstance(outcome.error, AgentUnavailable)
     connection.close()
+
+
+def test_what_wakes_the_waiter_does_not_put_off_the_end_of_the_time(path: str) -> None:
+    """Its descriptor stays readable until whoever waits for an answer is done."""
+    bell = Bell()
+    bell.ring()
+    with Stub(path, silent):
+        connection = Connection(path)
+        connection.wait_on(bell.descriptor)
+        assert connection.wait(DEADLINE)
+
+        outcome = connection.ask(calls.ping(), SHORT)
+
+        assert isinstance(outcome.error, TimeoutExpired)
+        connection.close()
+    bell.close()
