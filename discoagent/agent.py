@@ -12,12 +12,14 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
-from discoagent import endpoints
+from discoagent import endpoints, logs
 from discoagent.clock import Clock
 from discoagent.config import Config
 from discoagent.core.messages import Parting
 from discoagent.errors import InvalidRequest
+from discoagent.instance import Json
 from discoagent.life import Life
+from discoagent.reloading import Load, look
 from discoagent.store import Identity, Store
 from discoagent.store.directory import StateDirectory
 from discoagent.systemd import Manager
@@ -30,10 +32,19 @@ class Agent:
     """This host's agent."""
 
     def __init__(
-        self, config: Config, *, clock: Clock | None = None, manager: Manager | None = None
+        self,
+        config: Config,
+        *,
+        clock: Clock | None = None,
+        manager: Manager | None = None,
+        load: Load | None = None,
     ) -> None:
-        """`manager` is told how the agent is; nobody, if there is none."""
+        """`manager` is told how the agent is; nobody, if there is none.
+
+        `load` reads the configuration anew, for a reload.
+        """
         self.config = config
+        self._load = load
         self._clock = clock or Clock()
         self._manager = manager or Manager({})
         self._life: Life | None = None
@@ -89,6 +100,7 @@ class Agent:
                 host=host,
                 store=store,
                 former=former,
+                reload=self._reload,
             )
             try:
                 life.start()
@@ -138,11 +150,31 @@ class Agent:
         if self._life is not None:
             self._life.stop(self._stop)
 
-    def reconfigure(self, config: Config) -> None:
-        """Take over what may change while the agent runs: labels and seeds."""
-        self.config = config
+    def reload(self) -> None:
+        """Read configuration and service files again, and apply what can change meanwhile."""
         if self._life is not None:
-            self._life.reconfigure(config)
+            self._reload(dry_run=False, actor=b"")
+
+    def _reload(self, *, dry_run: bool, actor: bytes) -> Json:
+        """Reload, or only see what that would change; `actor` wants it."""
+        life = self._life
+        assert life is not None
+        found = look(self.config, self._load)
+        if not dry_run:
+            self._manager.reloading()
+            found.tell()
+            self.config = found.config
+            logs.set_level(self.config.log_level)
+            life.reconfigure(self.config)
+        services = life.own.services.apply(dry_run=dry_run, actor=actor).to_json()
+        if not dry_run:
+            life.about.when_ready(lambda: self._manager.ready(life.about.line()))
+        return {
+            "dry_run": dry_run,
+            "config": {"changed": found.changed, "restart": found.restart},
+            "services": services["services"],
+            "problems": [_problem(each) for each in found.problems] + services["problems"],
+        }
 
     async def _advertised_host(self, bind: endpoints.Endpoint) -> str:
         """Return the host by which peers reach this one."""
@@ -151,6 +183,10 @@ class Agent:
             return (await endpoints.advertised(bind, seeds)).host
         except ValueError as error:
             raise InvalidRequest(str(error), field="advertise") from None
+
+
+def _problem(message: str) -> Json:
+    return {"file": None, "line": None, "field": None, "message": message}
 
 
 def _prepare_process() -> None:

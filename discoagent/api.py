@@ -73,6 +73,10 @@ that still fits several is refused with code 2.
         -> {"rows"}
     drain       id (nil: all of this node)
         -> {"rows"}
+    reload      dry_run (false: apply the difference)
+        -> {"dry_run", "config": {"changed", "restart": what that takes a restart for},
+            "services": [{"change": "added", "updated" or "removed", "service", "id", "file" or
+            nil}...], "problems": [{"file" or nil, "line" or nil, "field" or nil, "message"}...]}
     deregister  id, cause (nil; `exit:CODE` or `exit:SIGNAL`, by the wrapper alone),
                 own (false; true: only if the asker owns it, so that who took it over keeps it)
         -> {"row"}: as it was before
@@ -151,11 +155,12 @@ changing is held at its worst until it has calmed down. A check of the same thin
 when a registration is said again. Commands run as the owner, and are refused where the agent cannot
 become that user.
 
+*maint* and *drain* give instances the state `maint` or `draining`, whatever their checks say;
+*maint* with `on` false ends both. Without an id they are for root and the agent's own user, as is
+*reload*.
+
 *update* applies `tags` and `meta`, then `untag` and `unset`, then `tag` and `set`. *join*,
 *leave*, *forget*, *monitor*, *settings* and changing the *log-level* are for root and the agent's
-*maint* and *drain* give instances the state `maint` or `draining`, whatever their checks say;
-*maint* with `on` false ends both. Without an id they are for root and the agent's own user.
-
 own user.
 
 **Tokens.** A watch with `token` is told what leads from there to now; a `reset` with a node (nil:

@@ -9,7 +9,7 @@ import difflib
 import socket
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class Config:
     timing: Timing = field(default_factory=Timing)
     log_level: str = "info"
     log_format: str | None = None  # journal where stderr goes there, else text
+    services_dir: str | None = field(default=None, compare=False)  # beside the file, no key
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,8 @@ def load(config_file: Path | None, flags: Mapping[str, Any], environ: Mapping[st
     problems += _broken_relations(config, broken)
     if problems:
         raise ConfigError(problems)
-    return config
+    main = (config_file or DEFAULT_FILE).absolute()
+    return replace(config, services_dir=str(main.with_name("services.d")))
 
 
 def unknown_names(environ: Mapping[str, str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 SIGTERM  stop: the entries stay with the peers for `restart_grace`
 SIGINT   on a terminal leave, else stop
-SIGHUP   read the configuration again; what needs a restart is said in the log
+SIGHUP   read configuration and service files again; what needs a restart is said in the log
 
 exit 0   stopped or left                    exit 6   port, socket or node name taken
 exit 2   configuration                      exit 7   internal
@@ -16,10 +16,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import click
 
@@ -27,9 +26,6 @@ from discoagent import __version__, config, logs, tls
 from discoagent.config import Config, ConfigError
 from discoagent.errors import DiscoError
 from discoagent.systemd import Manager
-
-if TYPE_CHECKING:
-    from discoagent.agent import Agent
 
 OK, CONFIGURATION, PERMISSION, TAKEN, INTERNAL = 0, 2, 4, 6, 7
 
@@ -126,11 +122,22 @@ def main(*, config_file: Path | None, check_config: bool, **flags: Any) -> None:
     for warning in config.unknown_names(os.environ):
         _log.warning("%s", warning)
     if check_config:
-        click.echo("the configuration is valid")
-        sys.exit(OK)
+        sys.exit(_check_services(loaded))
     if config.exposed(loaded):
         _log.warning("insecure: whoever reaches %s can read and write in the cluster", loaded.bind)
     sys.exit(run(loaded, load))
+
+
+def _check_services(loaded: Config) -> int:
+    """Name every problem of the service files; return the exit code."""
+    from discoagent.local.service_reader import read_all
+
+    _, problems = read_all(loaded.services_dir, os.geteuid())
+    for problem in problems:
+        click.echo(f"discoagent: {problem}", err=True)
+    if not problems:
+        click.echo("the configuration is valid")
+    return CONFIGURATION if problems else OK
 
 
 def run(loaded: Config, load: Callable[[], Config]) -> int:
@@ -155,12 +162,11 @@ def run(loaded: Config, load: Callable[[], Config]) -> int:
 async def _serve(loaded: Config, load: Callable[[], Config]) -> int:
     from discoagent.agent import Agent  # `--help` and `--check-config` need none of it
 
-    agent = Agent(loaded, manager=Manager(os.environ))
-    reload = Reload(agent, loaded, load)
+    agent = Agent(loaded, manager=Manager(os.environ), load=load)
     handlers: dict[signal.Signals, Callable[[], None]] = {
         signal.SIGTERM: lambda: agent.request_stop(leave=False),
         signal.SIGINT: lambda: agent.request_stop(leave=os.isatty(0)),
-        signal.SIGHUP: reload,
+        signal.SIGHUP: agent.reload,
     }
     with _handled(handlers):
         code: int = await agent.run()
@@ -180,34 +186,6 @@ def _handled(handlers: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[
     finally:
         for number in handlers:
             loop.remove_signal_handler(number)
-
-
-class Reload:
-    """SIGHUP: reads the configuration again and applies what can change while the agent runs."""
-
-    def __init__(self, agent: "Agent", current: Config, load: Callable[[], Config]) -> None:
-        self._agent = agent
-        self._current = current
-        self._load = load
-
-    def __call__(self) -> None:
-        """Apply a valid configuration; with problems nothing is applied, and each is logged."""
-        try:
-            new = self._load()
-        except ConfigError as error:
-            for problem in error.problems:
-                _log.error("not reloaded: %s", problem)
-            return
-        changed = config.differences(self._current, new)
-        for key in changed:
-            if key not in config.LIVE:
-                _log.warning("%s has changed, which needs a restart", key)
-        live = {key: getattr(new, key) for key in config.LIVE}
-        self._current = replace(self._current, **live)
-        logs.set_level(self._current.log_level)
-        self._agent.reconfigure(self._current)
-        applied = ", ".join(key for key in changed if key in config.LIVE)
-        _log.info("configuration read again; changed: %s", applied or "nothing")
 
 
 if __name__ == "__main__":

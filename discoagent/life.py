@@ -20,7 +20,7 @@ from discoagent.core.entry import Cause, CauseWord, Key, MemberRecord, ReplicaId
 from discoagent.core.messages import Envelope, Parting
 from discoagent.core.replica import Replica
 from discoagent.core.timing import TICK
-from discoagent.endpoints import Endpoint, parse
+from discoagent.endpoints import Endpoint
 from discoagent.ipc import LocalSocket
 from discoagent.local import operations, owners
 from discoagent.local.about import About
@@ -33,6 +33,7 @@ from discoagent.local.own import Own
 from discoagent.local.queries import Queries
 from discoagent.local.restoring import restore
 from discoagent.local.seeing import Seeing
+from discoagent.local.service_files import Reloads
 from discoagent.local.turns import Turns
 from discoagent.mesh.dialling import dial
 from discoagent.mesh.transport import Transport
@@ -59,6 +60,7 @@ class Life:
         host: str,
         store: Store,
         former: Recalled,
+        reload: Reloads,
     ) -> None:
         """Take the local socket and the ports; `host` is where peers reach this one.
 
@@ -98,12 +100,12 @@ class Life:
             caught_up=lambda: self._watches.caught_up(),  # noqa: PLW0108 - it comes later
         )
         self.about = self._describe()
-        self._own = self._new_own()
+        self.own = self._new_own(reload)
         self._chronicle = Chronicle(
             loop=self._loop,
             replica=self._replica,
             queries=self._queries,
-            lifetimes=self._own.lifetimes,
+            lifetimes=self.own.lifetimes,
             send=self._socket.send,
             store=store,
             former=former,
@@ -147,7 +149,7 @@ class Life:
             at_end=self._finding.look,
         )
         self._door = self._open_door()
-        for part in (self._operator, self._own.upkeep):
+        for part in (self._operator, self.own):
             self._door.add(part.handlers(self._door))
 
     def _open_socket(self) -> LocalSocket:
@@ -155,12 +157,9 @@ class Life:
             daemon_path(self._config.socket),
             mode=self._config.socket_mode,
             group=self._config.socket_group,
-            take=self._take,
+            take=lambda *what: self._door.take(*what),  # noqa: PLW0108 - it comes later
             on_gone=self._drop_watches,
         )
-
-    def _take(self, name: bytes, peer: str, frame: "bytes | memoryview") -> None:
-        self._door.take(name, peer, frame)
 
     def _drop_watches(self, name: bytes) -> None:
         self._watches.drop(name)
@@ -189,7 +188,7 @@ class Life:
             now=self.now(),
         )
 
-    def _new_own(self) -> Own:
+    def _new_own(self, reload: Reloads) -> Own:
         return Own(
             loop=self._loop,
             replica=self._replica,
@@ -198,9 +197,10 @@ class Life:
             now=self.now,
             wall_ms=self._clock.wall_ms,
             uid=self.uid,
-            address=parse(self._replica.endpoint).host,
             boot=self._boot,
-            environment={"DISCO_NODE": self._id.node, "DISCO_SOCKET": str(self._socket.path)},
+            socket=self._socket.path,
+            services_dir=self._config.services_dir,
+            reload=reload,
         )
 
     def _describe(self) -> About:
@@ -229,8 +229,8 @@ class Life:
             later=self._loop.call_soon,
             readiness=self._finding.readiness,
             queries=self._queries,
-            registrar=self._own.registrar,
-            tracker=self._own.tracker,
+            registrar=self.own.registrar,
+            tracker=self.own.tracker,
             watches=self._watches,
             monitors=self._operator.monitors,
             seeing=self._seeing,
@@ -251,14 +251,16 @@ class Life:
         restored = restore(
             self._former.entries,
             replica=self._replica,
-            lifetimes=self._own.lifetimes,
-            revive=self._own.revive,
+            lifetimes=self.own.lifetimes,
+            revive=self.own.revive,
             now=self.now(),
             wall_ms=self._clock.wall_ms(),
         )
         self._chronicle.open(restored.kept)
         self._runner.run(Emit(event) for event in restored.events)
-        self._ended_before = restored.ended
+        removed = self.own.services.apply().removed
+        reason = Cause(CauseWord.RELOAD, b"", self._clock.wall_ms())
+        self._ended_before = {**restored.ended, **dict.fromkeys(removed, reason)}
         if self._former.good:
             self._settle()
         else:
@@ -285,7 +287,7 @@ class Life:
         self._chronicle.close()
         self._turns.close()
         self._finding.close()
-        self._own.close()
+        self.own.close()
         self._seeing.close()
         self._operator.monitors.close()
         self._transport.close()

@@ -69,6 +69,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "monitor": "operating:monitor",
         "log-level": "operating:log_level",
         "metrics": "operating:metrics",
+        "reload": "reloading:reload",
     },
     "Tools": {
         "dev": "dev:dev",

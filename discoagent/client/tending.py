@@ -31,6 +31,11 @@ def drain(name: str | None) -> Call[list[Row]]:
     return Call("drain", {"id": name}, _rows)
 
 
+def reload(*, dry_run: bool) -> Call[Json]:
+    """Read configuration and service files again; what has changed, or would."""
+    return Call("reload", {"dry_run": dry_run}, lambda _, body: dict(body))
+
+
 def _rows(_: list[Any], body: Any) -> list[Row]:
     return [read_row(_, {"row": row}) for row in body["rows"]]
 
@@ -98,6 +103,14 @@ class Tending(Base):
         before = Counter(it.service for it in usable if it.usable)
         less = Counter(it.service for it in own if it.usable)
         return [_plan(service, before[service], less[service]) for service in services]
+
+    def reload(self, *, dry_run: bool = False) -> Json:
+        """Have configuration and service files read again; for those who may run the node.
+
+        Returns `{"dry_run", "config": {"changed", "restart"}, "services": [{"change", "service",
+        "id", "file"}], "problems": [{"file", "line", "field", "message"}]}`.
+        """
+        return self._pool.ask(reload(dry_run=dry_run))
 
     def _all(self, *services: str, node: str | None = None, wait_ms: int) -> list[Instance]:
         call = calls.list_instances(services, tags=(), node=node, usable=False, wait_ms=wait_ms)

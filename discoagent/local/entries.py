@@ -213,9 +213,11 @@ class Entries:
         updated_ms = max(registered_ms, min(said.updated_ms or registered_ms, latest_ms))
         return Stamp(said.ref, registered_ms, updated_ms, again=True)
 
-    def add(self, key: Key, body: bytes, wish: Wish, at_ms: int) -> Row:
+    def add(
+        self, key: Key, body: bytes, wish: Wish, at_ms: int, word: str = CauseWord.REGISTERED
+    ) -> Row:
         """Make an entry."""
-        return self._put(key, body, wish, Cause(CauseWord.REGISTERED, wish.actor, at_ms))
+        return self._put(key, body, wish, Cause(word, wish.actor, at_ms))
 
     def overwrite(self, before: Entry, body: bytes, wish: Wish, word: str, at_ms: int) -> Row:
         """Change an entry, and what ends it, and perhaps who owns it."""
@@ -247,6 +249,10 @@ class Entries:
         cause = Cause(word or CauseWord.DEREGISTERED, self.actor(asker), self.wall_ms())
         self._withdraw(entry, cause)
         return self.row(entry)
+
+    def remove(self, entry: Entry, word: str, actor: bytes) -> None:
+        """Remove an entry, for any cause."""
+        self._withdraw(entry, Cause(word, actor, self.wall_ms()))
 
     def ended(self, keys: Sequence[Key], word: str) -> None:
         """Remove what its process or lease no longer keeps, in this order."""

@@ -126,6 +126,12 @@ class Drain(NamedTuple):
     id: Target | None = None
 
 
+class Reload(NamedTuple):
+    """Read configuration and service files again; or only say what that would change."""
+
+    dry_run: bool = False
+
+
 class Deregister(NamedTuple):
     """End an instance; its wrapper may tell how the process ended."""
 
@@ -233,14 +239,15 @@ Call = (
     | Update
     | Renew
     | Ttl
+    | Maint
+    | Reload
+    | Drain
     | Deregister
     | Watch
     | Seen
     | Converged
     | Cancel
     | More
-    | Maint
-    | Drain
     | LogLevel
     | Monitor
     | Examine

@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from discoagent.core.effects import Effect
 from discoagent.core.entry import Entry, Key, Kind
 from discoagent.core.replica import Replica
+from discoagent.endpoints import parse
 from discoagent.instance import Body, is_plain, unpack_owner
 from discoagent.local.admission import Admission
 from discoagent.local.checks.checking import Checking
+from discoagent.local.door import Caller
 from discoagent.local.entries import Entries
 from discoagent.local.lifetimes import Lifetimes
 from discoagent.local.queries import Queries
 from discoagent.local.registrar import Registrar
+from discoagent.local.service_files import Desk, Reloads, ServiceFiles
 from discoagent.local.tracker import Tracker
 from discoagent.local.upkeep import Upkeep
 
@@ -30,16 +34,20 @@ class Own:
         now: Callable[[], float],
         wall_ms: Callable[[], int],
         uid: int,
-        address: str,
         boot: str,
-        environment: Mapping[str, str],
+        socket: str,
+        services_dir: str | None,
+        reload: Reloads,
     ) -> None:
         """`perform` runs effects; `now` and `wall_ms` are the agent's clocks, `uid` is its user.
 
-        `address`: what an instance gets that names none; `environment`: what check commands get.
+        `socket` is told to check commands. `services_dir`: where service files are; `reload` reads
+        all configuration again.
         """
         self.lifetimes = Lifetimes(loop, self._ended, boot=boot)
+        environment = {"DISCO_NODE": replica.id.node, "DISCO_SOCKET": socket}
         self.checking = Checking(loop, self._checked, uid=uid, environment=environment)
+        address = parse(replica.endpoint).host
         self._entries = Entries(
             replica=replica,
             lifetimes=self.lifetimes,
@@ -52,6 +60,17 @@ class Own:
         self.registrar = Registrar(self._entries, queries, self.checking, Admission(uid), address)
         self.upkeep = Upkeep(loop=loop, entries=self._entries, registrar=self.registrar, uid=uid)
         self.tracker = Tracker(self._entries)
+        self.services = ServiceFiles(
+            directory=services_dir,
+            entries=self._entries,
+            registrar=self.registrar,
+            uid=uid,
+            reload=reload,
+        )
+
+    def handlers(self, desk: Desk) -> Mapping[type, Callable[[Caller, Any], None]]:
+        """Return what does each operation that is this part's own."""
+        return {**self.upkeep.handlers(desk), **self.services.handlers(desk)}
 
     def revive(self, entry: Entry) -> None:
         """Go on with the checks and the mode of an entry that outlived the former life."""

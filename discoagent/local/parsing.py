@@ -29,6 +29,7 @@ from discoagent.local.operations import (
     More,
     Ping,
     Register,
+    Reload,
     Renew,
     Seen,
     Services,
@@ -174,6 +175,7 @@ _OPERATIONS: Mapping[str, _Operation] = {
         frozenset({"on"}),
     ),
     "drain": _Operation(Drain, {"id": _or_none(rules.target)}),
+    "reload": _Operation(Reload, {"dry_run": rules.flag}),
     "deregister": _Operation(
         Deregister,
         {**_ID, "cause": _or_none(rules.exit_cause), "own": rules.flag},

@@ -57,7 +57,28 @@ class Registrar:
         self._admission.check_replace(call, before, self._entries.kind(before), asker)
         return self._replace(call, before, wish), False
 
-    def _add(self, call: Register, key: Key, wish: Wish) -> tuple[Row, bool]:
+    def declare(
+        self, call: Register, key: Key, wish: Wish, before: Entry | None, *, dry_run: bool
+    ) -> str | None:
+        """Make an instance as a service file wants it; `before` is one that a file wanted.
+
+        Returns `added`, `updated`, or None if nothing differs. With `dry_run` nothing is done.
+        """
+        self._admission.check_checks(call.checks, unpack_owner(wish.owner).uid, call.port)
+        if before is None:
+            if not dry_run:
+                self._add(call, key, wish, CauseWord.RELOAD)
+            return "added"
+        body = self._said(call, wish, Body.unpack(body_of(before)))
+        if body.pack() == before.body and owners.same_identity(before.owner, wish.owner):
+            return None
+        if not dry_run:
+            self._overwrite(body, before, wish, CauseWord.RELOAD)
+        return "updated"
+
+    def _add(
+        self, call: Register, key: Key, wish: Wish, word: str = CauseWord.REGISTERED
+    ) -> tuple[Row, bool]:
         self._entries.check_room("service")
         at_ms = self._entries.wall_ms()
         stamp = self._entries.stamp(call, at_ms)
@@ -74,7 +95,7 @@ class Registrar:
             ref=stamp.ref,
             checks=checks,
         )
-        row = self._entries.add(key, body.pack(), wish, at_ms)
+        row = self._entries.add(key, body.pack(), wish, at_ms, word)
         self._checking.bind(key, unpack_owner(wish.owner).uid, body)
         return row, stamp.again
 

@@ -41,7 +41,7 @@ EXECUTABLE = os.path.realpath(sys.executable)
 class World:
     """One agent's local half. `events` are those of the replica, `sent` the frames of watches."""
 
-    def __init__(self, *, incarnation: int = 5_000) -> None:
+    def __init__(self, *, services_dir: str | None = None, incarnation: int = 5_000) -> None:
         loop = asyncio.get_running_loop()
         self.wall_ms = 1_790_000_000_000
         self.events: list[Event] = []
@@ -52,7 +52,7 @@ class World:
             node="a",
             incarnation=incarnation,
             cluster="test",
-            record=MemberRecord("127.0.0.1:7800", "1"),
+            record=MemberRecord("10.0.0.5:7800", "1"),
             timing=Timing(),
             now=0.0,
         )
@@ -86,9 +86,10 @@ class World:
             now=loop.time,
             wall_ms=self.tick_ms,
             uid=os.getuid(),
-            address="10.0.0.5",
             boot=owners.boot_id(),
-            environment={},
+            socket="",
+            services_dir=services_dir,
+            reload=lambda **_: {},
         )
         self.lifetimes = self.own.lifetimes
         self.registrar = self.own.registrar

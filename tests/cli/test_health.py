@@ -2,11 +2,12 @@
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from discoagent.client import Disco
-from tests.agent.harness import wait_until
+from tests.agent.harness import scratch_directory, start_agent, wait_until
 from tests.cli.agents import Agent
 from tests.cli.ctl import Ask
 
@@ -125,3 +126,30 @@ def test_nothing_to_drain(ask: Ask) -> None:
     """Is done at once."""
     assert ask("drain", "-o", "json") == (0, "[]\n", "")
     assert ask("drain", "--dry-run").code == 0
+
+
+def test_reload(tmp_path: Path, ask: Ask) -> None:
+    """Shows what it changes, or would, and what is wrong with which file."""
+    (tmp_path / "services.d").mkdir()
+    config, file = tmp_path / "a.toml", tmp_path / "services.d" / "web.toml"
+    config.touch()
+    file.write_text("[[service]]\nname = 'web'\nport = 80\n")
+    with (
+        scratch_directory() as directory,
+        start_agent(directory, arguments=("--config", str(config))) as agent,
+    ):
+        at = ("--socket", agent.socket)
+        assert ask("reload", *at) == (0, "nothing has changed\n", "")
+        config.write_text("labels = { zone = 'a' }\n")
+        file.write_text("[[service]]\nname = 'web'\nport = 81\n")
+        changes = f"~ labels\n+ web/web-81 ({file})\n- web/web-80 ({file})\n"
+        assert ask("reload", "--dry-run", *at) == (0, changes, "")
+        assert ask("list", "-o", "name", *at).out == "web/web-80@a\n"
+        assert ask("reload", *at) == (0, changes, "")
+        assert ask("list", "-o", "name", *at).out == "web/web-81@a\n"
+        file.write_text("[[service]]\nname = 'web'\nport = 'x'\n")
+        wrong = ask("reload", *at)
+        assert (wrong.code, wrong.out) == (5, "nothing has changed\n")
+        assert wrong.err.startswith(f"discoctl: {file}:3: port: ")
+        found = ask("reload", "-o", "json", *at).json
+        assert [it["field"] for it in found["problems"]] == ["port"]

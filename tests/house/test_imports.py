@@ -13,7 +13,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("presence", "presence_rules"),
     ("api", "checks", "filters", "logs", "mesh", "settings", "shapes", "token"),
     ("client", "config", "ipc", "local", "sim"),
-    ("runner",),
+    ("reloading", "runner"),
     ("life",),
     ("agent",),
     ("cli", "daemon"),
