@@ -88,13 +88,14 @@ class Detector:
 
     def beat(self, peer: Peer, heartbeat: Heartbeat, now: float) -> list[Effect] | None:
         """Take a heartbeat of the peer's present life as a sign of life; None if it is none."""
+        if heartbeat.beat > peer.arrived:  # the link is not deaf, though others may be quicker
+            peer.arrived, peer.arrival, peer.redials = heartbeat.beat, now, 0
         if heartbeat.beat <= peer.beat or peer.state is NodeState.LEFT:
             return None
         peer.beat = heartbeat.beat
         if peer.farewell:
             return None  # it said that it stops: what of that life still arrives is late
         peer.heard = now
-        peer.redials = 0
         peer.seen = peer.spoke = self._members.real
         return self._signed(peer, "its heartbeat came", now)
 
@@ -207,7 +208,8 @@ class Detector:
         interval = MUTE_DIAL_INTERVAL if peer.mute else DIAL_INTERVAL
         if now - peer.dialled >= interval:
             effects += self._dial(peer, now)
-        deaf = peer.state is NodeState.ALIVE and now - peer.heard > REDIAL_INTERVAL
+        came = max(peer.heard, peer.arrival)
+        deaf = peer.state is NodeState.ALIVE and now - came > REDIAL_INTERVAL
         pause = REDIAL_INTERVAL * 2**peer.redials  # a port that is blocked stays so, and each
         if deaf and now - peer.redialled >= pause:  # redial loses what waits to be sent
             peer.redialled = now

@@ -44,20 +44,26 @@ class Exchange:
         if theirs == ours:
             peer.back_off = 0.0
             return []
-        patience = DUE_AFTER + (MAJORITY_PATIENCE if self._in_majority(theirs) else 0)
-        if max(peer.set_differs, peer.still) < patience or now < peer.ask_after:
+        waited = max(peer.set_differs, peer.still)
+        if waited < DUE_AFTER or now < peer.ask_after or self._asking(now):
+            return []
+        if waited < DUE_AFTER + MAJORITY_PATIENCE and self._in_majority(theirs):
             return []
         return self._ask(peer, now)
 
     def _in_majority(self, theirs: tuple[int, int]) -> bool:
-        """Do more peers agree with us than with them?"""
+        """Are we, with those who agree with us, more than they are?"""
         ours = (self._members.digests.set, self._members.digests.vector)
-        votes = [peer.last_digests for peer in self._members.peers.values()]
-        return votes.count(ours) > votes.count(theirs)
+        votes = [
+            peer.last_digests for peer in self._members.peers.values() if peer.state in PRESENT
+        ]
+        return 1 + votes.count(ours) > votes.count(theirs)
+
+    def _asking(self, now: float) -> bool:
+        """Is a question in flight? One is enough."""
+        return self._question is not None and now - self._question.at < ANSWER_TIMEOUT
 
     def _ask(self, peer: Peer, now: float) -> list[Effect]:
-        if self._question is not None and now - self._question.at < ANSWER_TIMEOUT:
-            return []
         members = self._members
         members.count_own()
         self._number += 1

@@ -3,7 +3,7 @@
 Who is greeted counts the greeter among those it pushes to before it answers.
 """
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterable
 
 from discoagent.core.digest import name_hash
@@ -43,7 +43,7 @@ class Greeter:
 
     def __init__(self, members: Membership) -> None:
         self._members = members
-        self._queue: deque[str] = deque()
+        self._queue: OrderedDict[str, None] = OrderedDict()
         self._said: dict[str, Asked] = {}  # Hellos that wait for their answer, by endpoint
         self._invited: set[str] = set()  # which of these an operator asked for
         self._number = 0
@@ -62,7 +62,7 @@ class Greeter:
                 continue
             peer = self._members.peer_at(endpoint)
             if peer is None or not (peer.welcomed and peer.state in PRESENT):
-                self._queue.append(endpoint)
+                self._queue[endpoint] = None
         return self._pump(now)
 
     def again(self, endpoint: str, now: float) -> list[Effect]:
@@ -115,7 +115,7 @@ class Greeter:
     def _pump(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
         while self._queue and len(self._said) < GREETINGS_IN_FLIGHT:
-            effects += self._say(self._queue.popleft(), now)
+            effects += self._say(self._queue.popitem(last=False)[0], now)
         return effects
 
     def _say(self, endpoint: str, now: float) -> list[Effect]:
@@ -123,7 +123,16 @@ class Greeter:
         members = self._members
         self._invited.discard(endpoint)
         self._said[endpoint] = Asked(self._number, now, members.real, endpoint)
-        hello = Hello(self._number, members.cluster, members.endpoint, WIRE, (), members.own.clock)
+        members.count_own()
+        hello = Hello(
+            self._number,
+            members.cluster,
+            members.endpoint,
+            WIRE,
+            (),
+            members.own.clock,
+            members.digests.set if self.welcomed else 0,
+        )
         return [Connect(endpoint), Send((endpoint,), hello)]
 
     # ---- answering
@@ -179,7 +188,10 @@ class Greeter:
 
     def _welcome(self, hello: Hello, sender: ReplicaId, now: float) -> Welcome:
         members = self._members
-        told = acquaintances(members, sender, now) + later_life(members, sender, hello.endpoint)
+        members.count_own()
+        same = hello.set_digest == members.digests.set
+        told = () if same else acquaintances(members, sender, now)
+        told += later_life(members, sender, hello.endpoint)
         clock = members.own.clock
         return Welcome(hello.number, members.cluster, members.endpoint, WIRE, (), clock, told)
 

@@ -33,7 +33,9 @@ from discoagent.core.messages import (
 from discoagent.core.peer import Asked, Peer
 from discoagent.core.sights import Sights
 from discoagent.core.sync import HEARTBEAT_PATIENCE, Sync
+from discoagent.core.telling import later_life
 
+PLACE_UNKNOWN = "unknown"  # it does not matter where a life was that nobody hears
 HASH_DIFFERS_MAX = 2  # heartbeats at our clock with another hash, before the chain is fetched anew
 
 
@@ -216,6 +218,9 @@ class Inbox:
         return effects + self._members.leave(peer, cause, now)
 
     def _digest(self, digest: Digest, sender: ReplicaId, now: float) -> list[Effect]:
+        later = later_life(self._members, sender, PLACE_UNKNOWN)
+        if later:  # its clock was set back, and it has not heard so from our Welcome
+            return [Answer(sender, DigestReply(digest.number, later))]
         if sender.node not in self._members.peers:
             return self._unknown("digest", sender, now)
         for replica, clock in digest.known:

@@ -44,8 +44,10 @@ class Membership:
         self.cases = Casebook()
         self.silent = (0, 0)  # so many of so many, if that is most of them
         self.moved: set[str] = set()  # peers that may be shown at another clock than they were
+        self.advanced: set[str] = set()  # peers whose clock or state may have changed, likewise
         self.real = 0.0  # the shell's clock; it dates what is told to others
         self._targets: tuple[str, ...] | None = None
+        self._places: dict[str, dict[str, Peer]] = {}  # by endpoint: a renamed host is several
 
     @property
     def own(self) -> Chain:
@@ -64,9 +66,11 @@ class Membership:
 
     def peer_at(self, endpoint: str) -> Peer | None:
         """Return the peer that is reached there; one that was, if there is none by now."""
-        there = [peer for peer in self.peers.values() if peer.endpoint == endpoint]
-        present = (peer for peer in there if peer.state in PRESENT)
-        return next(present, there[0] if there else None)
+        there = self._places.get(endpoint)
+        if there is None:
+            return None
+        present = (peer for peer in there.values() if peer.state in PRESENT)
+        return next(present, next(iter(there.values())))
 
     def reached(self) -> dict[str, str]:
         """Return the endpoints of all who are present, with their nodes."""
@@ -75,7 +79,20 @@ class Membership:
 
     def _let_go(self, endpoint: str) -> list[Effect]:
         """Close the links to an endpoint, unless another node is reached there (a renamed host)."""
-        return [] if endpoint in self.targets() else [Disconnect(endpoint)]
+        there = self.peer_at(endpoint)
+        reached = there is not None and there.state in PRESENT
+        return [] if reached else [Disconnect(endpoint)]
+
+    def _settle_at(self, peer: Peer, endpoint: str) -> None:
+        self._places.setdefault(endpoint, {})[peer.node.name] = peer
+        self._targets = None
+
+    def _move_out(self, peer: Peer) -> None:
+        there = self._places[peer.endpoint]
+        del there[peer.node.name]
+        if not there:
+            del self._places[peer.endpoint]
+        self._targets = None
 
     def latest(self, node: str) -> int:
         """Return the highest incarnation of that name we ever heard of, buried ones too."""
@@ -144,12 +161,12 @@ class Membership:
             return None, []
         self.graves.pop(replica.node, None)
         peer = self.peers[node.name] = Peer(replica, endpoint, node, since=now)
+        self._settle_at(peer, endpoint)
         if grave is not None and grave.incarnation == replica.incarnation:
             peer.floor = grave.clock  # a holder that lags may give us what we saw end
             peer.beat = grave.beat
             node.hidden = not peer.shows
         self._sign(peer, age, now, direct=direct)
-        self._targets = None
         self.counted(peer)
         return peer, [Connect(endpoint), self._changed(peer, None, NodeState.ALIVE, now)]
 
@@ -157,8 +174,9 @@ class Membership:
         """Reach the peer at another endpoint than before."""
         if endpoint == peer.endpoint:
             return []
+        self._move_out(peer)
         old, peer.endpoint = peer.endpoint, endpoint
-        self._targets = None
+        self._settle_at(peer, endpoint)
         return [*self._let_go(old), Connect(endpoint)]
 
     def _succeed(self, peer: Peer, replica: ReplicaId, now: float) -> list[Effect]:
@@ -239,7 +257,7 @@ class Membership:
         self.digests.drop(peer.replica.node)
         del self.by_hash[peer.node.hash]
         del self.peers[peer.replica.node]
-        self._targets = None
+        self._move_out(peer)
         return effects + self._let_go(peer.endpoint)
 
     def joined(self, peer: Peer, segments: list[Segment], now: float) -> list[Effect]:
@@ -276,6 +294,7 @@ class Membership:
     def counted(self, peer: Peer) -> None:
         """Keep the digests in step with this peer, and note that it moved."""
         self.moved.add(peer.node.name)
+        self.advanced.add(peer.node.name)
         if peer.state in PRESENT:
             chain = peer.node.chain
             self.digests.count(
@@ -299,6 +318,8 @@ class Membership:
         for peer in self.peers.values():
             assert peer.replica == peer.node.chain.replica
             assert peer.node.hidden != peer.shows
+            assert self._places[peer.endpoint][peer.node.name] is peer
+        assert sum(map(len, self._places.values())) == len(self.peers)
 
 
 def emit(events: Iterable[Event]) -> list[Effect]:

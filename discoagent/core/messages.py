@@ -87,7 +87,8 @@ class Hello:
     """The first word to a node, by whoever learns of it. The answer is a `Welcome` or a `Refusal`.
 
     Every question has a number that its answer repeats, so a late answer is never dated by a later
-    question.
+    question. `set_digest` is the sender's once somebody has told it of the cluster, else 0: who
+    knows the same nodes need not be told of them by each.
     """
 
     number: int
@@ -96,6 +97,7 @@ class Hello:
     wire: tuple[int, int]
     features: tuple[str, ...] = ()
     clock: int = 0
+    set_digest: int = 0
 
 
 class Standing(IntEnum):
@@ -126,7 +128,10 @@ class Acquaintance:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The answer to a Hello: the sender has counted the greeter among its peers before this."""
+    """The answer to a Hello: the sender has counted the greeter among its peers before this.
+
+    `members` is empty where the greeter's set digest is the sender's.
+    """
 
     number: int
     cluster: str

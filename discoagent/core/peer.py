@@ -36,8 +36,10 @@ class Peer:
     farewell: bool = False  # this life said that it stops
     dialling: float = NEVER  # a dial is under way since
     dialled: float = NEVER
+    arrived: int = 0  # the latest beat that came directly, known before or not
+    arrival: float = NEVER  # when that was
     redialled: float = NEVER
-    redials: int = 0  # since it was heard directly
+    redials: int = 0  # since a heartbeat came directly
     testimony: "dict[str, Testimony]" = field(default_factory=dict)  # by teller
 
     # what `why` tells beside that; of the shell's clock
@@ -61,7 +63,8 @@ class Peer:
     def begin(self, replica: ReplicaId) -> None:
         """Know nothing of this life but that it began."""
         self.replica = replica
-        self.beat = self.floor = 0
+        self.beat = self.floor = self.arrived = 0
+        self.arrival = NEVER
         self.heard = self.told = self.answered = self.seen = self.refused = self.gone = NEVER
         self.farewell = self.mute = self.welcomed = False
         self.dialling = self.dialled = NEVER

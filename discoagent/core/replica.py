@@ -189,7 +189,7 @@ class Replica:
             return []
         effects = self._inbox.receive(envelope, self._clock.now)
         effects += self._forgetting.look(self._clock.now)
-        return effects + self._sights.look(self._clock.now)
+        return effects + self._sights.look()
 
     def forget(self, node: str, cause: Cause, now: float) -> list[Effect]:
         """Forget a known node that is not alive, here and wherever nobody hears it.
@@ -225,7 +225,7 @@ class Replica:
         effects += self._end_handovers(at)
         effects += self._greeter.tick(at)
         effects += self._sync.tick(at)
-        effects += self._sights.look(at)
+        effects += self._sights.tick(at)
         self._forget_ended(at)
         if at >= self._next_beat:
             effects.append(Broadcast(self._heartbeat_of_ours(at)))
@@ -287,7 +287,7 @@ class Replica:
         `SeenBy`: at once, when all is reached, or after `patience` seconds.
         """
         self._witness(now)
-        return self._sights.ask(goals, patience, nodes)
+        return self._sights.ask(goals, patience, self._clock.now, nodes)
 
     def forget_seen(self, number: int) -> None:
         """Wait for no more answers to that question."""

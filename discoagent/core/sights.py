@@ -7,6 +7,7 @@ stands where it would be one too many.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from discoagent.core.effects import Answer, Effect, SeenBy, Send
 from discoagent.core.entry import ReplicaId
@@ -15,16 +16,25 @@ from discoagent.core.membership import Membership
 from discoagent.core.messages import Seen, SeenReply
 from discoagent.core.peer import PRESENT
 
+ANSWERS_TRAVEL = 5.0  # seconds that an answer may take beyond our patience
+
 Goals = tuple[tuple[ReplicaId, int], ...]
 
 
-@dataclass(slots=True)
+class Question(NamedTuple):
+    """A question of ours: whose answers are still to come, and until when."""
+
+    waiting: set[str]
+    until: float
+
+
+@dataclass(slots=True, eq=False)
 class Pending:
-    """A question of another's that waits for our clocks."""
+    """A question of another's that waits for our clocks: what is not reached yet, by node."""
 
     asker: ReplicaId
     number: int
-    goals: Goals
+    goals: dict[str, tuple[ReplicaId, int]]
     until: float
 
 
@@ -33,8 +43,9 @@ class Sights:
 
     def __init__(self, members: Membership) -> None:
         self._members = members
-        self._pending: list[Pending] = []
-        self._asked: dict[int, set[str]] = {}  # by number: whose answer is still to come
+        self._pending: dict[Pending, None] = {}
+        self._waits: dict[str, dict[Pending, None]] = {}  # by the nodes whose clocks they wait for
+        self._asked: dict[int, Question] = {}
         self._number = 0
 
     # ---- asking
@@ -43,6 +54,7 @@ class Sights:
         self,
         goals: Mapping[ReplicaId, int],
         patience: float,
+        now: float,
         nodes: Collection[str] | None = None,
     ) -> tuple[int, list[str], list[Effect]]:
         """Ask all present peers, or those of `nodes` that are.
@@ -59,7 +71,7 @@ class Sights:
         names = [peer.replica.node for peer in peers]
         if not peers:
             return self._number, [], []
-        self._asked[self._number] = set(names)
+        self._asked[self._number] = Question(set(names), now + patience + ANSWERS_TRAVEL)
         endpoints = tuple(peer.endpoint for peer in peers)
         return self._number, names, [Send(endpoints, question)]
 
@@ -69,12 +81,12 @@ class Sights:
 
     def answered(self, reply: SeenReply, sender: ReplicaId) -> list[Effect]:
         """Take in one peer's answer, once."""
-        waiting = self._asked.get(reply.number)
-        if waiting is None or sender.node not in waiting:
+        question = self._asked.get(reply.number)
+        if question is None or sender.node not in question.waiting:
             self._members.counters["seen-unasked"] += 1
             return []
-        waiting.discard(sender.node)
-        if not waiting:
+        question.waiting.discard(sender.node)
+        if not question.waiting:
             del self._asked[reply.number]
         return [SeenBy(reply.number, sender.node, reply.behind)]
 
@@ -86,24 +98,51 @@ class Sights:
         if not behind or not question.patience_ms or len(self._pending) >= SEEN_PENDING_MAX:
             return [Answer(sender, SeenReply(question.number, behind))]
         until = now + question.patience_ms / 1000
-        self._pending.append(Pending(sender, question.number, question.goals, until))
+        lacking = {replica for replica, _ in behind}
+        goals = {goal[0].node: goal for goal in question.goals if goal[0] in lacking}
+        pending = Pending(sender, question.number, goals, until)
+        self._pending[pending] = None
+        for node in goals:
+            self._waits.setdefault(node, {})[pending] = None
         return []
 
-    def look(self, now: float) -> list[Effect]:
-        """Answer what is reached by now, or waited for too long."""
+    def look(self) -> list[Effect]:
+        """Answer what is reached by the clocks that moved since the last look, or by our own."""
+        moved, self._members.advanced = self._members.advanced, set()
         if not self._pending:
             return []
+        moved.add(self._members.id.node)
         effects: list[Effect] = []
-        waiting = []
-        for pending in self._pending:
-            pending.goals = tuple(goal for goal in pending.goals if self._behind((goal,)))
-            if not pending.goals or pending.until <= now:
-                behind = self._behind(pending.goals)
-                effects.append(Answer(pending.asker, SeenReply(pending.number, behind)))
-            else:
-                waiting.append(pending)
-        self._pending = waiting
+        for node in moved & self._waits.keys():
+            for pending in list(self._waits[node]):
+                if self._behind((pending.goals[node],)):
+                    continue
+                self._waits_no_more(node, pending)
+                del pending.goals[node]
+                if not pending.goals:
+                    effects.append(self._answer(pending))
         return effects
+
+    def tick(self, now: float) -> list[Effect]:
+        """Look once more; answer what waited for too long, wait for no answer that was due."""
+        effects = self.look()
+        for pending in [pending for pending in self._pending if pending.until <= now]:
+            for node in pending.goals:
+                self._waits_no_more(node, pending)
+            effects.append(self._answer(pending))
+        for number in [number for number, it in self._asked.items() if it.until <= now]:
+            del self._asked[number]
+        return effects
+
+    def _answer(self, pending: Pending) -> Effect:
+        del self._pending[pending]
+        behind = self._behind(tuple(pending.goals.values()))
+        return Answer(pending.asker, SeenReply(pending.number, behind))
+
+    def _waits_no_more(self, node: str, pending: Pending) -> None:
+        del self._waits[node][pending]
+        if not self._waits[node]:
+            del self._waits[node]
 
     def _behind(self, goals: Goals) -> Goals:
         """Return the goals not reached, with where we stand."""

@@ -93,17 +93,18 @@ class Sync:
     def __init__(self, members: Membership) -> None:
         self._members = members
         self._lacks: dict[str, Lack] = {}
+        self._idle: dict[str, Lack] = {}  # those without a request in flight
         self._requests: dict[int, Request] = {}
         self._number = 0
 
     @property
     def lacking(self) -> bool:
         """Is anything known to be missing?"""
-        return bool(self._lacks)
+        return any(self._still_lacks(name, lack) for name, lack in self._lacks.items())
 
     def due(self) -> float:
         """When does the next request or timeout come up? (witnessed clock)"""
-        asks = (lack.due for lack in self._lacks.values() if lack.request is None)
+        asks = (lack.due for lack in self._idle.values())
         ends = (request.deadline for request in self._requests.values())
         return min((*asks, *ends), default=float("inf"))
 
@@ -117,7 +118,8 @@ class Sync:
             return
         lack = self._lacks.get(peer.replica.node)
         if lack is None or lack.replica != peer.replica:
-            lack = self._lacks[peer.replica.node] = Lack(peer.replica, clock, now + patience)
+            lack = Lack(peer.replica, clock, now + patience)
+            self._lacks[peer.replica.node] = self._idle[peer.replica.node] = lack
         lack.goal = max(lack.goal, clock)
         lack.due = min(lack.due, now + patience)
         lack.holders[holder] = None
@@ -125,10 +127,10 @@ class Sync:
     def pump(self, now: float) -> list[Effect]:
         """Ask for all that is due, grouped by whom to ask."""
         by_server: dict[str, list[str]] = {}
-        for name, lack in list(self._lacks.items()):
+        for name, lack in list(self._idle.items()):
             if not self._still_lacks(name, lack):
-                del self._lacks[name]
-            elif lack.request is None and lack.due <= now:
+                del self._lacks[name], self._idle[name]
+            elif lack.due <= now:
                 server = self._server(name, lack, now)
                 if server is not None:
                     by_server.setdefault(server, []).append(name)
@@ -173,6 +175,7 @@ class Sync:
         for name in names:
             lack = self._lacks[name]
             lack.request = self._number
+            del self._idle[name]
             clock = self._members.peers[name].node.chain.clock
             scan = lack.assembly
             wants.append(
@@ -195,6 +198,7 @@ class Sync:
             if lack is None or lack.request != number:
                 continue
             lack.request = None
+            self._idle[name] = lack
             lack.due = now
             if name in request.came or (request.came and not strike):
                 continue  # it was of use, or had no place for this chain: it said so if it lacks it

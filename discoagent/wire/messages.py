@@ -66,6 +66,8 @@ from discoagent.wire.chains import (
 )
 from discoagent.wire.fields import Reader
 
+DIGEST_MAX = 2**64 - 1
+
 
 class Number(IntEnum):
     """The kinds of messages, by the number that stands for each on the wire."""
@@ -108,7 +110,7 @@ def _read_farewell(reader: Reader) -> Farewell:
     return Farewell(parting)
 
 
-def _pack_hello(it: Hello | Welcome) -> list[Any]:
+def _pack_greeting(it: Hello | Welcome) -> list[Any]:
     return [it.number, it.cluster, it.endpoint, *it.wire, it.features, it.clock]
 
 
@@ -123,12 +125,16 @@ def _read_greeting(reader: Reader) -> tuple[int, str, str, tuple[int, int], tupl
     )
 
 
+def _pack_hello(it: Hello) -> list[Any]:
+    return [*_pack_greeting(it), it.set_digest]
+
+
 def _read_hello(reader: Reader) -> Hello:
-    return Hello(*_read_greeting(reader))
+    return Hello(*_read_greeting(reader), reader.integer("greeting.set_digest", high=DIGEST_MAX))
 
 
 def _pack_welcome(it: Welcome) -> list[Any]:
-    return [*_pack_hello(it), _pack_members(it.members)]
+    return [*_pack_greeting(it), _pack_members(it.members)]
 
 
 def _read_welcome(reader: Reader) -> Welcome:
@@ -292,7 +298,7 @@ class Codec:
 BY_TYPE: Mapping[type, Codec] = {
     DeltaMessage: Codec(Number.DELTA, 1, _pack_delta_message, _read_delta_message),
     Farewell: Codec(Number.FAREWELL, 2, _pack_farewell, _read_farewell),
-    Hello: Codec(Number.HELLO, 7, _pack_hello, _read_hello),
+    Hello: Codec(Number.HELLO, 8, _pack_hello, _read_hello),
     Welcome: Codec(Number.WELCOME, 8, _pack_welcome, _read_welcome),
     Refusal: Codec(Number.REFUSAL, 4, _pack_refusal, _read_refusal),
     Digest: Codec(Number.DIGEST, 2, _pack_digest, _read_digest),

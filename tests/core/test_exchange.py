@@ -104,6 +104,29 @@ def test_the_odd_one_out_asks_first(members: Membership, exchange: Exchange, b: 
     assert hears(members, exchange, b, 20.0, set=1) != []
 
 
+def test_we_count_ourselves(members: Membership, exchange: Exchange, b: Peer) -> None:
+    """One agrees with us: we are two against b. Who is down has no vote."""
+    hears(members, exchange, meet(members, C), 10.0)
+    for number in range(DUE_AFTER):
+        assert hears(members, exchange, b, 11.0 + number, set=1) == []
+
+    d = meet(members, D)
+    members.hide(d, NodeState.DOWN, members.cause("node-down"), "", 14.0)
+    d.last_digests = b.last_digests
+    assert hears(members, exchange, b, 14.5, set=1) == []
+
+
+def test_two_against_two_ask_at_once(members: Membership, exchange: Exchange, b: Peer) -> None:
+    """There is no odd one out."""
+    hears(members, exchange, meet(members, C), 10.0)
+    d = meet(members, D)
+    for number in range(DUE_AFTER - 1):
+        for peer in (b, d):
+            assert hears(members, exchange, peer, 11.0 + number, set=1) == []
+
+    assert hears(members, exchange, b, 14.0, set=1) != []
+
+
 def test_one_question_at_a_time(members: Membership, exchange: Exchange, b: Peer) -> None:
     """To whomever; the next one when it was answered, or its time is over."""
     c = meet(members, C)

@@ -103,8 +103,9 @@ class TestStrangers:
         cluster.run("a", a.forget("b", REGISTERED, cluster.now))
 
         effects = says(Digest(1, ((B, 1),)))
+        known = a._members.digests.set
         assert [it.message for it in effects if isinstance(it, Send)] == [
-            Hello(2, "home", "a:1", (1, 1), (), 2)
+            Hello(2, "home", "a:1", (1, 1), (), 2, known)
         ]
         assert says(Digest(1, ((B2, 1),)), B2) == []
 
@@ -138,8 +139,9 @@ class TestHeartbeats:
         """Its heartbeat says no endpoint; and one Hello is enough."""
         effects = says(beat(b, 1, incarnation=2), None)
 
+        known = cluster.running["a"]._members.digests.set
         assert [it.message for it in effects if isinstance(it, Send)] == [
-            Hello(2, "home", "a:1", (1, 1), (), 1)
+            Hello(2, "home", "a:1", (1, 1), (), 1, known)
         ]
         assert says(beat(b, 2, incarnation=2), None) == []
         assert cluster.running["a"].members(cluster.now)[1].replica == B

@@ -23,7 +23,7 @@ from discoagent.core.effects import (
 )
 from discoagent.core.entry import ReplicaId
 from discoagent.core.membership import Membership
-from discoagent.core.messages import Probe
+from discoagent.core.messages import Heartbeat, Probe
 from discoagent.core.peer import NEVER, Asked, Peer
 from tests.core.vocabulary import B, C, D, entry, forget, meet
 
@@ -84,6 +84,19 @@ class TestDials:
         ]
         assert not any(tick(at) for at in (22.5, 25.0, 27.5))
         assert tick(27.75)
+
+    def test_a_slow_link_is_not_deaf(self, detector: Detector, b: Peer) -> None:
+        """Others are always quicker to tell of a beat: it is no sign, but the link works."""
+
+        def tick(number: int, at: float) -> bool:
+            b.beat, b.told = number, at
+            assert detector.beat(b, Heartbeat(0, 1, number, 0, 0, 0, 0), at) is None
+            return Redial("b:1") in detector.tick(at)
+
+        assert not any(tick(number, 11.0 + number) for number in range(1, 20))
+        assert b.heard == 10.0
+        assert not any(tick(19, at) for at in (30.5, 32.0))
+        assert tick(19, 32.75)
 
     def test_of_an_endpoint_of_nobody(self, members: Membership, detector: Detector) -> None:
         """Or of one that is down, whose link has no business to be there."""

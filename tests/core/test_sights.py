@@ -7,7 +7,7 @@ from discoagent.core.effects import Answer, NodeState, SeenBy, Send
 from discoagent.core.entry import ReplicaId
 from discoagent.core.membership import Membership
 from discoagent.core.messages import Seen, SeenReply
-from discoagent.core.sights import Goals, Sights
+from discoagent.core.sights import ANSWERS_TRAVEL, Goals, Sights
 from tests.core.cluster import Cluster
 from tests.core.vocabulary import A, B, C, entry, join, meet, register, snapshot
 
@@ -32,7 +32,7 @@ class TestAsking:
         """Sorted; their answers come one by one, and each counts once."""
         meet(members, C)
 
-        number, nodes, effects = sights.ask({B: 4, A: 3}, 1.5)
+        number, nodes, effects = sights.ask({B: 4, A: 3}, 1.5, 10.0)
 
         assert (number, nodes) == (1, ["b", "c"])
         assert effects == [Send(("b:1", "c:1"), Seen(1, ((A, 3), (B, 4)), 1500))]
@@ -46,7 +46,7 @@ class TestAsking:
         """Those that are present."""
         meet(members, C)
 
-        number, nodes, effects = sights.ask({A: 3}, 1.0, ["c", "d"])
+        number, nodes, effects = sights.ask({A: 3}, 1.0, 10.0, ["c", "d"])
 
         assert nodes == ["c"]
         assert effects == [Send(("c:1",), Seen(number, ((A, 3),), 1000))]
@@ -56,16 +56,26 @@ class TestAsking:
         """Nobody is asked."""
         members.hide(members.peers["b"], NodeState.DOWN, members.cause("node-down"), "", 10.0)
 
-        assert sights.ask({A: 1}, 1.0) == (1, [], [])
+        assert sights.ask({A: 1}, 1.0, 10.0) == (1, [], [])
 
     def test_a_question_that_is_given_up(self, members: Membership, sights: Sights) -> None:
         """Its answers count no more."""
-        number, _, _ = sights.ask({A: 1}, 1.0)
+        number, _, _ = sights.ask({A: 1}, 1.0, 10.0)
         sights.forget(number)
         sights.forget(number)
 
         assert sights.answered(SeenReply(number, ()), B) == []
         assert members.counters == {"seen-unasked": 1}
+
+    def test_a_question_has_its_time(self, members: Membership, sights: Sights) -> None:
+        """Whoever does not answer is not waited for for ever."""
+        number, _, _ = sights.ask({A: 1}, 1.0, 10.0)
+        sights.tick(10.9 + ANSWERS_TRAVEL)
+        assert sights.answered(SeenReply(number, ()), B) == [SeenBy(number, "b", ())]
+
+        number, _, _ = sights.ask({A: 1}, 1.0, 10.0)
+        sights.tick(11.0 + ANSWERS_TRAVEL)
+        assert sights.answered(SeenReply(number, ()), B) == []
 
 
 class TestAnswering:
@@ -91,26 +101,53 @@ class TestAnswering:
 
     def test_it_waits(self, members: Membership, sights: Sights) -> None:
         """Until it is reached; what was reached once is."""
-        assert sights.look(10.0) == []
+        assert sights.look() == []
         assert sights.asked(Seen(4, ((A, 2), (B, 3)), 1000), C, 10.0) == []
-        assert sights.look(10.1) == []
+        assert sights.look() == []
 
         register(members, entry("2"))
 
-        assert sights.look(10.2) == []
+        assert sights.look() == []
 
         b = members.peers["b"]
         join(members, b, snapshot(B, entry(), entry("2")))
 
-        assert sights.look(10.3) == [answer(4)]
-        assert sights.look(12.0) == []
+        assert sights.look() == [answer(4)]
+        assert sights.tick(12.0) == []
 
     def test_until_the_asker_s_patience_is_over(self, sights: Sights) -> None:
         """Then it is told how far we are."""
         sights.asked(Seen(4, ((A, 1), (B, 3)), 1000), C, 10.0)
 
-        assert sights.look(10.9) == []
-        assert sights.look(11.0) == [answer(4, (B, 2))]
+        assert sights.tick(10.9) == []
+        assert sights.tick(11.0) == [answer(4, (B, 2))]
+
+    def test_two_that_wait_for_the_same(self, members: Membership, sights: Sights) -> None:
+        """Each is answered when all of its own is reached."""
+        sights.asked(Seen(4, ((B, 3),), 1000), C, 10.0)
+        sights.asked(Seen(5, ((B, 3), (A, 2)), 1000), C, 10.0)
+        join(members, members.peers["b"], snapshot(B, entry(), entry("2")))
+
+        assert sights.look() == [answer(4)]
+        register(members, entry("2"))
+        assert sights.look() == [answer(5)]
+        assert sights.tick(12.0) == []
+
+    def test_what_is_reached_already(self, members: Membership, sights: Sights) -> None:
+        """Is not waited for, though nothing of it moves any more."""
+        join(members, meet(members, C), snapshot(C))
+        sights.look()
+        sights.asked(Seen(4, ((B, 3), (C, 1)), 1000), C, 10.0)
+        join(members, members.peers["b"], snapshot(B, entry(), entry("2")))
+
+        assert sights.look() == [answer(4)]
+
+    def test_a_later_life_ends_the_wait(self, members: Membership, sights: Sights) -> None:
+        """More of that one will never come."""
+        sights.asked(Seen(4, ((B, 3),), 1000), C, 10.0)
+        members.learn(ReplicaId("b", 2), "b:1", 0.0, 10.5, direct=True)
+
+        assert sights.look() == [answer(4)]
 
     def test_so_many_may_wait(self, sights: Sights, monkeypatch: pytest.MonkeyPatch) -> None:
         """One more is answered at once."""

@@ -3,7 +3,7 @@
 from discoagent.core.effects import NodeState, Outranked
 from discoagent.core.entry import ReplicaId
 from discoagent.core.membership import Membership
-from discoagent.core.messages import Acquaintance, Standing
+from discoagent.core.messages import Acquaintance, Standing, Welcome
 from discoagent.core.telling import acquaintance, acquaintances, views
 from discoagent.core.timing import Timing
 from tests.core.cluster import Cluster
@@ -34,6 +34,20 @@ class TestClockSetBack:
         cluster.wait(6)
 
         assert self.outranked(cluster) == [5]
+
+    def test_whose_greeting_was_lost(self, cluster: Cluster) -> None:
+        """It was greeted before it could greet: its next question is answered with it, too."""
+        cluster.start("a")
+        cluster.start("b", "a", incarnation=9)
+        cluster.wait(1)
+        cluster.kill("b")
+        cluster.wait(6)
+        cluster.lose = lambda by, _to, message: by == "a" and isinstance(message, Welcome)
+
+        assert self.outranked(cluster) == []
+        cluster.run("a", cluster.running["a"].join("b:1", cluster.now))
+        cluster.wait(8)
+        assert Outranked(9) in cluster.effects["b"]
 
     def test_after_its_former_life_was_forgotten(self, cluster: Cluster) -> None:
         """There is a grave that its lower number cannot open."""

@@ -25,11 +25,11 @@ def test_no_check_fails(first: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "seed", [122, 152, 212, 222, 398, 406, 548, 852, 882, 1307, 1541, 3136, 10093]
+    "seed", [122, 152, 212, 222, 398, 406, 548, 852, 882, 1307, 1541, 3136, 5110, 10093]
 )
 def test_seeds_that_once_failed(seed: int) -> None:
     """Hello storms, a Hello lost, dials of another time, newcomers that believed too little, a
-    verdict that a scan told without its cause.
+    verdict that a scan told without its cause, a clock set back that nobody told of.
     """
     assert run_seed(seed).failure is None
 

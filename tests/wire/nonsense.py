@@ -7,7 +7,7 @@ import msgpack
 from discoagent.wire import Number
 
 WHO = ["node-a", 5]
-HELLO = [1, "prod", "10.0.0.5:7800", 1, 1, [], 9]
+HELLO = [1, "prod", "10.0.0.5:7800", 1, 1, [], 9, 0]
 WEB = [1, None, 1, "web", "web-1", 0, b""]  # gap, cause, kind, name, id, owner, body
 RECORD = ["10.0.0.5:7800", "0.1.0", 1, 1, [], {}, True, "", []]
 CAUSE = ["registered", b"", 1]
@@ -22,7 +22,7 @@ def frame(
 
 def hello(**changes: Any) -> bytes:
     """A Hello with some fields changed, by name."""
-    order = ["number", "cluster", "endpoint", "low", "high", "features", "clock"]
+    order = ["number", "cluster", "endpoint", "low", "high", "features", "clock", "set_digest"]
     return frame(
         Number.HELLO, *(changes.get(name, value) for name, value in zip(order, HELLO, strict=True))
     )
@@ -193,7 +193,7 @@ NONSENSE = {
     "half a run": (page(live=[1]), "missing: page.live ends with a run without a count"),
     "nil for no run": (page(live=None), "type: page.live is not an array"),
     # missing fields
-    "a short message": (frame(3, *HELLO[:-1]), "missing: HELLO has 10 of 11 fields"),
+    "a short message": (frame(3, *HELLO[:-1]), "missing: HELLO has 11 of 12 fields"),
     "a short delta": (frame(1, [[*WHO, 0, 1, [], [], []]]), "missing: delta has 7 of 8 fields"),
     "a short entry": (delta(WEB[:-1]), "missing: entry has 6 of 7 fields"),
     "a short entry of a page": (page(WEB[:5]), "missing: entry has 5 of 6 fields"),
@@ -220,10 +220,10 @@ NONSENSE = {
     "a cut frame": (hello()[:-3], "malformed: the frame ends within a field"),
     "a byte too many": (hello() + b"\0", "trailing: the message ends at byte"),
     "two messages": (hello() + hello(), "trailing: the message ends at byte"),
-    "a reserved byte": (b"\x9b\x01\x03\xc1", "type: sender is not an array"),
+    "a reserved byte": (b"\x9c\x01\x03\xc1", "type: sender is not an array"),
     "a reserved byte for a value": (
-        hello(clock=None)[:-2] + b"\xc1\x80",
-        "malformed: greeting.clock is not msgpack",
+        hello(set_digest=None)[:-2] + b"\xc1\x80",
+        "malformed: greeting.set_digest is not msgpack",
     ),
     "a reserved byte to pass by": (
         frame(3, *HELLO, None)[:-2] + b"\xc1\x80",

@@ -84,7 +84,7 @@ def specimens(
         SeenReply(4, ((peer, 6),)),
         Farewell(Parting.LEAVE, delta),
         Farewell(Parting.RESTART),
-        Hello(1, cluster, endpoints[0], (1, 1), ("sync",), 9),
+        Hello(1, cluster, endpoints[0], (1, 1), ("sync",), 9, 2**63),
         Welcome(1, cluster, endpoints[1], (1, 2), (), 20, members),
         Refusal(1, RefusalKind.CLUSTER, cluster, f"this is cluster {cluster}"),
         Digest(2, ((sender, 9), (peer, 20))),

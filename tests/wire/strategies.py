@@ -151,7 +151,7 @@ BY_KIND: Mapping[type[Message], st.SearchStrategy[Message]] = {
     Seen: st.builds(Seen, counts, clocks, st.integers(0, 86_400_000)),
     SeenReply: st.builds(SeenReply, counts, clocks),
     Farewell: st.builds(Farewell, st.sampled_from(Parting), st.none() | deltas()),
-    Hello: st.builds(Hello, counts, names, texts, wires, features, counts),
+    Hello: st.builds(Hello, counts, names, texts, wires, features, counts, digests),
     Welcome: st.builds(Welcome, counts, names, texts, wires, features, counts, members),
     Refusal: st.builds(Refusal, counts, st.sampled_from(RefusalKind), names, texts),
     Digest: st.builds(Digest, counts, st.lists(st.tuples(replicas, counts), max_size=3).map(tuple)),
