@@ -138,9 +138,7 @@ class Asking(Base):
         "missing" there. `wait`: seconds that they have to reach it; None: as long as what is on its
         way should take. `math.inf` waits as long as it takes.
         """
-        seconds = min(CONVERGE_SECONDS, self.timeout / 2) if wait is None else wait
-        wait_ms = milliseconds(min(seconds, FOR_EVER_MS / 1000), "wait")
-        bound = self.timeout if wait is None else wait_ms / 1000 + self.timeout
+        wait_ms, bound = converging(wait, self.timeout)
         return self._pool.ask(calls.converged(wait_ms=wait_ms), bound)
 
     def watch(
@@ -199,5 +197,16 @@ class Asking(Base):
         self._pool.ask(calls.leave())
 
     def _wait_ms(self) -> int:
-        """Return how long the agent may wait with an answer, so that it still comes in time."""
-        return int((self.timeout - min(ANSWER_SECONDS, self.timeout / 2)) * 1000)
+        return query_wait_ms(self.timeout)
+
+
+def query_wait_ms(timeout: float) -> int:
+    """Return how long the agent may wait with an answer, so that it still comes in time."""
+    return int((timeout - min(ANSWER_SECONDS, timeout / 2)) * 1000)
+
+
+def converging(wait: float | None, timeout: float) -> tuple[int, float]:
+    """Return how long the nodes have, in milliseconds, and how long the answer may take."""
+    seconds = min(CONVERGE_SECONDS, timeout / 2) if wait is None else wait
+    wait_ms = milliseconds(min(seconds, FOR_EVER_MS / 1000), "wait")
+    return wait_ms, timeout if wait is None else wait_ms / 1000 + timeout

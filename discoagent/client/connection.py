@@ -82,6 +82,14 @@ class Connection:
         self._socket.connect(f"ipc://{path}")
 
     @property
+    def descriptors(self) -> tuple[int, int]:
+        """What a loop may watch: readable when `receive` or `lost` may have changed.
+
+        Edge-triggered: whoever relies on it looks again after each call.
+        """
+        return self._socket.FD, self._monitor.FD
+
+    @property
     def lost(self) -> bool:
         """Is the connection over? What arrived before can still be received."""
         return bool(self._monitor.poll(0))
@@ -172,7 +180,7 @@ class Connection:
         try:
             answer: Answer | None = self.next_answer(timeout)
             while answer is not None:
-                finished[answer.number] = _outcome(answer)
+                finished[answer.number] = outcome_of(answer)
                 answer = self.receive()
         except DiscoError as error:
             self.broken = self.broken or error
@@ -219,7 +227,8 @@ def _ms(seconds: float | None) -> int | None:
     return None if seconds is None else min(ceil(max(seconds, 0) * 1000), POLL_MS_MAX)
 
 
-def _outcome(answer: Answer) -> Outcome:
+def outcome_of(answer: Answer) -> Outcome:
+    """Return what the last answer to a call makes of it."""
     try:
         value, quality = answer.result()
     except DiscoError as error:
@@ -232,8 +241,12 @@ def dial(path: str | None, timeout: float) -> Connection:
 
     Raises AgentUnavailable at once if nobody does, naming the paths; Refused, TimeoutExpired.
     """
-    found = sockets.listening_path(sockets.client_paths(path), timeout)
+    return connect(sockets.listening_path(sockets.client_paths(path), timeout))
+
+
+def connect(path: str) -> Connection:
+    """Connect to an agent that listens there. Raises DiscoError if that cannot be done."""
     try:
-        return Connection(found)
+        return Connection(path)
     except zmq.ZMQError as error:  # no descriptors left
-        raise DiscoError(f"no connection to the agent on {found}: {error}") from error
+        raise DiscoError(f"no connection to the agent on {path}: {error}") from error

@@ -123,6 +123,15 @@ class Keeper:
             if idle:
                 thread.join()
 
+    def finish(self, holdings: Holdings) -> None:
+        """Say what is left of what somebody else held, and nothing more."""
+        with self._state:
+            self._holdings, self._closed = holdings, True
+            if holdings.idle:
+                return
+            bell = self._start()
+        bell.ring()
+
     # -- the thread --------------------------------------------------------------------------------
 
     def _run(self, bell: Bell) -> None:

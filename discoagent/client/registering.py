@@ -83,7 +83,7 @@ class Registering(Base):
             wrapper=wrapper,
         )
         if wait_seen is not None:
-            _how_many(wait_seen)
+            how_many(wait_seen)
         (registered,) = self._register([spec], hold=hold)
         if isinstance(registered, DiscoError):
             raise registered
@@ -98,9 +98,8 @@ class Registering(Base):
         `nodes`: "all" that are there, or how many; if there are fewer, it returns at once.
         `timeout`: seconds; what was seen until then is returned. None: as long as it takes.
         """
-        seconds = FOR_EVER_MS / 1000 if timeout is None else min(timeout, FOR_EVER_MS / 1000)
-        wait_ms = milliseconds(max(seconds, 0.0), "timeout")
-        call = calls.seen(_how_many(nodes), wait_ms=wait_ms)
+        wait_ms = seeing_ms(timeout)
+        call = calls.seen(how_many(nodes), wait_ms=wait_ms)
         return self._pool.ask(call, wait_ms / 1000 + self.timeout)
 
     def register_many(self, specs: Iterable[Spec], *, hold: bool = True) -> Registered:
@@ -243,7 +242,7 @@ class Registering(Base):
         with self._pool.connection() as connection:
             asked = time.monotonic()
             said_to = connection.greeting(self.timeout).incarnation
-            outcomes = connection.exchange(map(_call, specs), self.timeout)
+            outcomes = connection.exchange(map(making, specs), self.timeout)
             for spec, outcome in zip(specs, outcomes, strict=True):
                 if outcome.error is not None:
                     results.append(outcome.error)
@@ -265,7 +264,13 @@ class Registering(Base):
             held.row = row
 
 
-def _how_many(nodes: str | int) -> int | None:
+def seeing_ms(timeout: float | None) -> int:
+    """Return how long the nodes have to see it, in milliseconds."""
+    seconds = FOR_EVER_MS / 1000 if timeout is None else min(timeout, FOR_EVER_MS / 1000)
+    return milliseconds(max(seconds, 0.0), "timeout")
+
+
+def how_many(nodes: str | int) -> int | None:
     """Return how many nodes must have seen it; None: all."""
     if nodes == "all":
         return None
@@ -276,7 +281,8 @@ def _how_many(nodes: str | int) -> int | None:
     return nodes
 
 
-def _call(spec: Lasting) -> Call[Row] | DiscoError:
+def making(spec: Lasting) -> Call[Row] | DiscoError:
+    """Return what makes it, or what speaks against it."""
     try:
         return spec.making()
     except DiscoError as error:

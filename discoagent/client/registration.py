@@ -24,25 +24,21 @@ class Speaker(Protocol):
         """Deregister it."""
 
 
-class Registration:
-    """One registration: read it, change it, end it. Safe over threads.
+class Registered:
+    """What a handle knows of its registration; nothing is asked.
 
     `seen`: who had seen it when `register(wait_seen=…)` returned, as `Disco.wait_seen` has it.
-
-    Of several for the same id in one process the newest owns the entry: `close` of an older one
-    does nothing.
     """
 
-    __slots__ = ("_held", "_read", "_speaker", "seen")
+    __slots__ = ("_held", "_read", "seen")
 
-    def __init__(self, speaker: Speaker, held: Held) -> None:
-        self._speaker = speaker
+    def __init__(self, held: Held) -> None:
         self._held = held
         self._read: tuple[Row, Instance] | None = None
         self.seen: Json | None = None
 
     def __repr__(self) -> str:
-        return f"<Registration {self.name}>"
+        return f"<{type(self).__name__} {self.name}>"
 
     @property
     def name(self) -> str:
@@ -51,7 +47,7 @@ class Registration:
 
     @property
     def instance(self) -> Instance:
-        """The instance as the agent last confirmed it; nothing is asked."""
+        """The instance as the agent last confirmed it."""
         row = self._held.newest().row
         if self._read is None or self._read[0] is not row:
             self._read = (row, Instance.from_row(row))
@@ -65,6 +61,20 @@ class Registration:
         the agent was away.
         """
         return self._held.newest().ended
+
+
+class Registration(Registered):
+    """One registration: read it, change it, end it. Safe over threads.
+
+    Of several for the same id in one process the newest owns the entry: `close` of an older one
+    does nothing.
+    """
+
+    __slots__ = ("_speaker",)
+
+    def __init__(self, speaker: Speaker, held: Held) -> None:
+        super().__init__(held)
+        self._speaker = speaker
 
     def update(
         self,

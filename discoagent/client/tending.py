@@ -49,6 +49,34 @@ def with_details(row: Row, details: Iterable[Json]) -> Instance:
     return replace(instance, checks=tuple({**check, **more} for check, more in known))
 
 
+def visible(*services: str, node: str | None = None, wait_ms: int) -> Call[list[Instance]]:
+    """Ask for every visible instance."""
+    return calls.list_instances(services, tags=(), node=node, usable=False, wait_ms=wait_ms)
+
+
+def of_node(instance: Instance, node: str) -> Instance:
+    """Return the instance if it is of this node; Refused otherwise."""
+    if instance.node != node:
+        raise Refused(
+            f"{instance.name} is registered on node {instance.node}: only there can it be drained",
+            kind="other-node",
+            field="id",
+        )
+    return instance
+
+
+def plan(own: list[Instance], there: Iterable[Instance]) -> list[Json]:
+    """Return what of the usable instances is left by service when `own` are drained."""
+    before = Counter(it.service for it in there if it.usable)
+    less = Counter(it.service for it in own if it.usable)
+    plans = []
+    for service in sorted({it.service for it in own}):
+        left = before[service] - less[service]
+        last = left == 0 < before[service]
+        plans.append({"service": service, "before": before[service], "after": left, "last": last})
+    return plans
+
+
 class Tending(Base):
     """All that is about the state of instances."""
 
@@ -88,21 +116,12 @@ class Tending(Base):
         node = self._pool.ask(calls.hello()).node
         wait_ms = milliseconds(self.timeout, "timeout")
         if id is None:
-            own = self._all(node=node, wait_ms=wait_ms)
+            own = self._pool.ask(visible(node=node, wait_ms=wait_ms))
         else:
-            own = [self._pool.ask(calls.get(id, wait_ms=wait_ms))]
-            if own[0].node != node:
-                raise Refused(
-                    f"{own[0].name} is registered on node {own[0].node}: only there can it be "
-                    "drained",
-                    kind="other-node",
-                    field="id",
-                )
-        services = sorted({it.service for it in own})
-        usable = self._all(*services, wait_ms=wait_ms) if services else []
-        before = Counter(it.service for it in usable if it.usable)
-        less = Counter(it.service for it in own if it.usable)
-        return [_plan(service, before[service], less[service]) for service in services]
+            own = [of_node(self._pool.ask(calls.get(id, wait_ms=wait_ms)), node)]
+        services = {it.service for it in own}
+        usable = self._pool.ask(visible(*services, wait_ms=wait_ms)) if services else []
+        return plan(own, usable)
 
     def reload(self, *, dry_run: bool = False) -> Json:
         """Have configuration and service files read again; for those who may run the node.
@@ -111,12 +130,3 @@ class Tending(Base):
         "id", "file"}], "problems": [{"file", "line", "field", "message"}]}`.
         """
         return self._pool.ask(reload(dry_run=dry_run))
-
-    def _all(self, *services: str, node: str | None = None, wait_ms: int) -> list[Instance]:
-        call = calls.list_instances(services, tags=(), node=node, usable=False, wait_ms=wait_ms)
-        return self._pool.ask(call)
-
-
-def _plan(service: str, before: int, less: int) -> Json:
-    after = before - less
-    return {"service": service, "before": before, "after": after, "last": after == 0 < before}

@@ -13,22 +13,21 @@ from discoagent.instance import Json
 from discoagent.presence import Tracked
 
 
-class Track:
-    """One meta of a key: read it, change it, end it. Safe over threads."""
+class TrackedMeta:
+    """What a handle knows of its meta; nothing is asked."""
 
-    __slots__ = ("_held", "_read", "_speaker")
+    __slots__ = ("_held", "_read")
 
-    def __init__(self, speaker: Speaker, held: Held) -> None:
-        self._speaker = speaker
+    def __init__(self, held: Held) -> None:
         self._held = held
         self._read: tuple[Row, Tracked] | None = None
 
     def __repr__(self) -> str:
-        return f"<Track {self._held.name}>"
+        return f"<{type(self).__name__} {self._held.name}>"
 
     @property
     def tracked(self) -> Tracked:
-        """The meta, its key and its topic as the agent last confirmed them; nothing is asked."""
+        """The meta, its key and its topic as the agent last confirmed them."""
         row = self._held.row
         if self._read is None or self._read[0] is not row:
             self._read = (row, Tracked.from_row(row))
@@ -48,6 +47,20 @@ class Track:
     def lost(self) -> DiscoError | None:
         """Why the agent does not have it any more although it was not closed, or None."""
         return self._held.ended
+
+    @property
+    def _names(self) -> tuple[str, str]:
+        return (self._held.row[0], self._held.row[1])
+
+
+class Track(TrackedMeta):
+    """One meta of a key: read it, change it, end it. Safe over threads."""
+
+    __slots__ = ("_speaker",)
+
+    def __init__(self, speaker: Speaker, held: Held) -> None:
+        super().__init__(held)
+        self._speaker = speaker
 
     def update(self, meta: Mapping[str, Any]) -> Json:
         """Change the meta as a whole; return it with its new ref.
@@ -69,10 +82,6 @@ class Track:
         If the agent is away, that is done when it is back, as long as this client lives.
         """
         self._speaker.end(self._held)
-
-    @property
-    def _names(self) -> tuple[str, str]:
-        return (self._held.row[0], self._held.row[1])
 
     def __enter__(self) -> Self:
         return self

@@ -148,7 +148,7 @@ def readme_python(number: int, environ: dict[str, str]) -> list[str]:
         timeout=DEADLINE,
         check=False,
     )
-    assert len(programs) == 2
+    assert len(programs) == 3
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout.splitlines()
 
@@ -161,9 +161,16 @@ def test_the_readme_registers(environ: dict[str, str]) -> None:
     assert [line.split()[0] for line in lines[1:]] == ["added", "synced"]
 
 
+def test_the_readme_registers_from_a_loop(environ: dict[str, str]) -> None:
+    """It follows what it registers."""
+    lines = readme_python(1, environ)
+
+    assert [line.split()[0] for line in lines] == ["added", "synced"]
+
+
 def test_the_readme_tracks(environ: dict[str, str]) -> None:
     """Who is there is what it tracks."""
-    lines = readme_python(1, environ)
+    lines = readme_python(2, environ)
 
     assert re.fullmatch(r"{'alice': \[{'ref': 'n[.][0-9.]+', 'device': 'tv'}\]}", lines[0])
     assert [line.split()[:2] for line in lines[1:]] == [["added", "alice"], ["synced", "None"]]

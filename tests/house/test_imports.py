@@ -15,7 +15,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("client", "config", "ipc", "local", "sim"),
     ("reloading", "runner"),
     ("life",),
-    ("agent",),
+    ("agent", "aio"),
     ("cli", "daemon"),
 )
 KNOWS_ZMQ = {"client", "ipc", "mesh"}
