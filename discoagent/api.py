@@ -59,7 +59,7 @@ that still fits several is refused with code 2.
                 id (nil: SERVICE-PORT, or SERVICE-PID, or SERVICE), tags ([]), meta ({}),
                 lifetime (["process", nil]): ["process", pid or nil: the asker],
                     ["lease", ttl_ms] or ["static"],
-                replace (false), wrapper (nil), checks ([]),
+                replace (false), wrapper (nil), checks ([]), verify (false),
                 ref (nil), registered_ms (nil), updated_ms (nil)
         -> {"row", "adopted"}
     update      id; port, address (absent: keep); tags, meta (absent: keep; else the whole of it);
@@ -154,6 +154,9 @@ In an entry each has "state" and "flapping", too. A check is `pending` until its
 changing is held at its worst until it has calmed down. A check of the same thing keeps its state
 when a registration is said again. Commands run as the owner, and are refused where the agent cannot
 become that user.
+
+*verify*: the process, or a child of it, must listen on the port. On others only: code 6. On none
+yet: the instance is `pending` until it does, by a check of kind "port" of the agent's own.
 
 *maint* and *drain* give instances the state `maint` or `draining`, whatever their checks say;
 *maint* with `on` false ends both. Without an id they are for root and the agent's own user, as is

@@ -16,10 +16,13 @@ from typing import Any
 from discoagent import endpoints, settings
 from discoagent.core import limits
 from discoagent.core.timing import Timing
+from discoagent.policy import Policy
 
 DEFAULT_FILE = Path("/etc/discoagent/agent.toml")
 ENVIRONMENT_PREFIX = "DISCOAGENT_"
-LIVE = frozenset({"labels", "join", "log_level"})  # what a reload changes while the agent runs
+LIVE = frozenset(
+    {"labels", "join", "log_level", "policy"}
+)  # what a reload changes while the agent runs
 
 
 class ConfigError(Exception):
@@ -49,6 +52,7 @@ class Config:
     insecure: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     timing: Timing = field(default_factory=Timing)
+    policy: Policy = field(default_factory=Policy)
     log_level: str = "info"
     log_format: str | None = None  # journal where stderr goes there, else text
     services_dir: str | None = field(default=None, compare=False)  # beside the file, no key
@@ -239,9 +243,17 @@ def _assembled(values: Mapping[str, Any]) -> Config:
         for key, value in values.items()
         if key.startswith("labels.")
     }
+    policy = {
+        key.removeprefix("policy."): value
+        for key, value in values.items()
+        if key.startswith("policy.")
+    }
     plain = {key: value for key, value in values.items() if "." not in key}
     return Config(
-        **{"node": "", **plain}, labels=dict(sorted(labels.items())), timing=Timing(**timing)
+        **{"node": "", **plain},
+        labels=dict(sorted(labels.items())),
+        timing=Timing(**timing),
+        policy=Policy(**policy),
     )
 
 

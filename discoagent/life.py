@@ -30,6 +30,7 @@ from discoagent.local.effect_log import EffectLog
 from discoagent.local.finding import Finding
 from discoagent.local.operator import Operator
 from discoagent.local.own import Own
+from discoagent.local.privileges import Privileges
 from discoagent.local.queries import Queries
 from discoagent.local.restoring import restore
 from discoagent.local.seeing import Seeing
@@ -72,7 +73,7 @@ class Life:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self.now = clock.now
-        self.uid = os.geteuid()
+        self.privileges = Privileges(os.geteuid(), config.policy)
         self.ended: asyncio.Future[int | None] = self._loop.create_future()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -115,7 +116,7 @@ class Life:
         self._finding.readiness.wait(WAIT_MS_MAX, self._chronicle.begin)  # before any query
         self._operator = Operator(
             loop=self._loop,
-            uid=self.uid,
+            privileges=self.privileges,
             replica=self._replica,
             about=self.about,
             store=store,
@@ -196,7 +197,8 @@ class Life:
             perform=self._perform,
             now=self.now,
             wall_ms=self._clock.wall_ms,
-            uid=self.uid,
+            uid=os.geteuid(),
+            privileges=self.privileges,
             boot=self._boot,
             socket=self._socket.path,
             services_dir=self._config.services_dir,
@@ -360,8 +362,9 @@ class Life:
         self._perform(self._replica.settle(cause, self.now(), self._ended_before))
 
     def reconfigure(self, config: Config) -> None:
-        """Take over labels and seeds."""
+        """Take over labels, seeds and policy."""
         self._config = config
+        self.privileges.policy = config.policy
         self._finding.use(config.join)
         record = self._replica.own.record
         if record is not None:

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from discoagent import durations, endpoints, sockets
+from discoagent import durations, endpoints, policy, sockets
 from discoagent.core import limits
 from discoagent.core.timing import Timing
 from discoagent.errors import InvalidRequest
 from discoagent.rules import LOG_LEVELS
 
 LABEL_VALUE_BYTES_MAX = 1_024
-TABLES = ("timing", "labels")
+TABLES = ("timing", "labels", "policy")
 LOG_FORMATS = ("text", "json", "journal")
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
@@ -125,6 +125,16 @@ def _table(value: object) -> None:
     raise SettingError(f"must be a table, not {value!r}")
 
 
+def _read(reader: Callable[[object], object]) -> Callable[[object], object]:
+    def read(value: object) -> object:
+        try:
+            return reader(value)
+        except ValueError as error:
+            raise SettingError(str(error)) from None
+
+    return read
+
+
 def _one_of(words: Sequence[str]) -> Callable[[object], str]:
     def read(value: object) -> str:
         if value not in words:
@@ -165,6 +175,9 @@ KEYS: Mapping[str, Key] = {
     "insecure": Key(_flag, _worded),
     "log_level": Key(_one_of(LOG_LEVELS)),
     "log_format": Key(_one_of(LOG_FORMATS)),
+    "policy.verify_ports": Key(_flag, _worded),
+    "policy.operators": Key(_read(policy.who), _listed),
+    "policy.register": Key(_read(policy.grants)),
     **{table: Key(_table) for table in TABLES},
     **{f"timing.{each.name}": Key(_duration) for each in fields(Timing)},
 }

@@ -9,6 +9,7 @@ from discoagent.errors import InvalidRequest
 PASSING, WARNING, PENDING, CRITICAL = "passing", "warning", "pending", "critical"
 RANK = {PASSING: 0, WARNING: 1, PENDING: 2, CRITICAL: 3}  # of several, the highest counts
 WORDS = {"pass": PASSING, "warn": WARNING, "fail": CRITICAL}  # what a `ttl` check is told
+PORT = "port"  # that an instance's process listens on its port: made by the agent alone
 TTL_FALL = 1  # its owner says itself that it fails
 
 Json = dict[str, Any]

@@ -77,6 +77,9 @@ def instance_options(function: F) -> F:
                 "fall=2; repeated: several.",
             ),
             click.option(
+                "--verify", is_flag=True, help="Only if the process listens on --port; else 6."
+            ),
+            click.option(
                 "--replace", is_flag=True, help="Take over from a living owner of the same user."
             ),
         )

@@ -17,8 +17,8 @@ SIGNS = {"added": "+", "updated": "~", "removed": "-"}
 def reload(session: Session, *, dry_run: bool) -> int:
     """Read configuration and service files again.
 
-    Only what differs is applied: an unchanged service has no event. 5 when something of it cannot be used: that is named with line and field, what it wanted before
-    stays, the rest is applied.
+    Only what differs is applied: an unchanged service has no event. 5 when something cannot be
+    used: that is named with line and field, what it wanted before stays.
     """
     printer = session.printer(output.COMMON)
     with session.disco() as disco:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
-from discoagent.checks.spec import Check, of
+from discoagent.checks.spec import PORT, Check, of
 from discoagent.client.lasting import Lasting, Row
 from discoagent.client.session import Call
 from discoagent.errors import InvalidRequest
@@ -136,6 +136,7 @@ class Spec(Lasting):
     meta: Mapping[str, str] = field(default_factory=dict)
     replace: bool = False
     checks: Sequence[Check] = ()
+    verify: bool = False
 
     def making(self) -> Call[Row]:
         """Return `register`."""
@@ -151,7 +152,7 @@ class Spec(Lasting):
             tags=body.tags,
             meta=body.meta,
             replace=False,
-            checks=tuple(map(of, body.checks)),
+            checks=tuple(of(each) for each in body.checks if each["kind"] != PORT),
         )
         return register(spec) if lapsed else register_again(spec, body)
 
@@ -193,6 +194,8 @@ def register(spec: Spec) -> Call[Row]:
         arguments["wrapper"] = spec.wrapper
     if spec.checks:
         arguments["checks"] = [check.packed() for check in spec.checks]
+    if spec.verify:
+        arguments["verify"] = True
     return Call("register", arguments, read_row)
 
 

@@ -46,6 +46,7 @@ class Registering(Base):
         static: bool = False,
         replace: bool = False,
         check: Check | Iterable[Check] | None = None,
+        verify: bool = False,
         wrapper: int | None = None,
         hold: bool = True,
         wait_seen: str | int | None = None,
@@ -55,8 +56,9 @@ class Registering(Base):
 
         `pid`: as long as that process. `ttl`: a lease ("10s"), renewed in the background. `static`:
         until it is deregistered. `replace`: take the id from another owner of the same user.
-        `check`: what the agent checks of it; it is `pending` until all have passed. `wrapper`: this
-        process's own pid, if it will tell how `pid` ended.
+        `check`: what the agent checks of it; it is `pending` until all have passed. `verify`: only
+        if the process listens on `port`; it is `pending` while it listens on nothing yet.
+        `wrapper`: this process's own pid, if it will tell how `pid` ended.
 
         `hold`: say it again when the agent was restarted, renew its lease, and deregister it with
         `close` of this client (but for `static` and the `pid` of another). False: all that is left
@@ -77,6 +79,7 @@ class Registering(Base):
             meta,
             replace,
             calls.checks(check),
+            verify,
             pid=pid,
             ttl=ttl,
             static=static,

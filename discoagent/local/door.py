@@ -7,11 +7,12 @@ from typing import Any, NamedTuple, Protocol
 
 from discoagent import api
 from discoagent.errors import DiscoError
-from discoagent.local import operations, owners, presence_operations
+from discoagent.local import operations, presence_operations
 from discoagent.local.about import About
 from discoagent.local.monitors import Monitors
 from discoagent.local.owners import Asker
 from discoagent.local.parsing import parse_call
+from discoagent.local.privileges import Privileges
 from discoagent.local.queries import SIFTED_PER_TURN, Queries, Row, Scope, row_of, sifted
 from discoagent.local.readiness import Readiness
 from discoagent.local.registrar import Registrar
@@ -47,7 +48,7 @@ class Desk(Protocol):
 class House(Protocol):
     """What the door asks of the agent itself."""
 
-    uid: int
+    privileges: Privileges
     about: About
     now: Callable[[], float]
 
@@ -346,7 +347,7 @@ class Door:
     # -- the node
 
     def _join(self, caller: Caller, call: operations.Join) -> None:
-        owners.check_operator(caller.asker, self._house.uid, "join")
+        self._house.privileges.check_operator(caller.asker, "join")
 
         def answer(outcome: JoinOutcome) -> None:
             if isinstance(outcome, DiscoError):
@@ -357,7 +358,7 @@ class Door:
         self._house.join(call, answer)
 
     def _leave(self, caller: Caller, _: operations.Leave) -> None:
-        owners.check_operator(caller.asker, self._house.uid, "leave")
+        self._house.privileges.check_operator(caller.asker, "leave")
         self._house.leave()
         self._answer(caller, {})
 

@@ -11,6 +11,7 @@ from discoagent.errors import NoInstance, Refused
 from discoagent.local import operations, owners
 from discoagent.local.door import Caller, Desk
 from discoagent.local.owners import Asker
+from discoagent.local.privileges import Privileges
 from discoagent.local.why import itself, told
 
 
@@ -18,19 +19,23 @@ class Nodes:
     """Knows why a node is in its state, and forgets nodes."""
 
     def __init__(
-        self, replica: Replica, perform: Callable[[list[Effect]], None], clock: Clock, uid: int
+        self,
+        replica: Replica,
+        perform: Callable[[list[Effect]], None],
+        clock: Clock,
+        privileges: Privileges,
     ) -> None:
-        """`perform` runs effects; `uid` is the agent's own."""
+        """`perform` runs effects; `privileges` say who may forget."""
         self._replica = replica
         self._perform = perform
         self._clock = clock
-        self._uid = uid
+        self._privileges = privileges
 
     def handlers(self, desk: Desk) -> Mapping[type, Callable[[Caller, Any], None]]:
         """Return what does each operation."""
 
         def forget(caller: Caller, call: operations.Forget) -> None:
-            owners.check_operator(caller.asker, self._uid, "forget")
+            self._privileges.check_operator(caller.asker, "forget")
             desk.answer(caller, self.forget(call.node, caller.asker))
 
         def why(caller: Caller, call: operations.Why) -> None:

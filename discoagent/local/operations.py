@@ -77,6 +77,7 @@ class Register(NamedTuple):
     replace: bool = False
     wrapper: int | None = None
     checks: tuple[HealthCheck, ...] = ()
+    verify: bool = False
     ref: tuple[int, int] | None = None
     registered_ms: int | None = None
     updated_ms: int | None = None

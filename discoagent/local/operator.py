@@ -9,12 +9,13 @@ from discoagent.clock import Clock
 from discoagent.core.effects import Effect
 from discoagent.core.messages import Message
 from discoagent.core.replica import Replica
-from discoagent.local import operations, owners
+from discoagent.local import operations
 from discoagent.local.about import About
 from discoagent.local.door import Caller, Desk
 from discoagent.local.examiner import Dial, Examiner
 from discoagent.local.monitors import Monitors
 from discoagent.local.nodes import Nodes
+from discoagent.local.privileges import Privileges
 from discoagent.store import Store
 
 
@@ -25,7 +26,7 @@ class Operator:
         self,
         *,
         loop: asyncio.AbstractEventLoop,
-        uid: int,
+        privileges: Privileges,
         replica: Replica,
         about: About,
         store: Store,
@@ -37,14 +38,14 @@ class Operator:
         clock: Clock,
         settings: Callable[[], Mapping[str, Any]],
     ) -> None:
-        """`uid` is the agent's own; `send_here` answers on the local socket, `dial` connects.
+        """`privileges`: who may; `send_here` answers on the local socket, `dial` connects.
 
         `perform` runs effects.
         """
-        self._uid = uid
+        self._privileges = privileges
         self._spawn = spawn
         self._settings = settings
-        self._nodes = Nodes(replica, perform, clock, uid)
+        self._nodes = Nodes(replica, perform, clock, privileges)
         self.monitors = Monitors(loop=loop, send=send_here, listen=logs.listen)
         self.examiner = Examiner(
             replica=replica,
@@ -60,15 +61,15 @@ class Operator:
 
         def log_level(caller: Caller, call: operations.LogLevel) -> None:
             if call.level is not None:
-                owners.check_operator(caller.asker, self._uid, "log-level")
+                self._privileges.check_operator(caller.asker, "log-level")
             desk.answer(caller, {"level": logs.changed(call.level)})
 
         def monitor(caller: Caller, call: operations.Monitor) -> None:
-            owners.check_operator(caller.asker, self._uid, "monitor")
+            self._privileges.check_operator(caller.asker, "monitor")
             self.monitors.open(caller.name, caller.number, call.level)
 
         def settings(caller: Caller, _: operations.Settings) -> None:
-            owners.check_operator(caller.asker, self._uid, "settings")
+            self._privileges.check_operator(caller.asker, "settings")
             desk.answer(caller, {"settings": self._settings()})
 
         async def examined(caller: Caller) -> None:

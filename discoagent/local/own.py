@@ -14,6 +14,7 @@ from discoagent.local.checks.checking import Checking
 from discoagent.local.door import Caller
 from discoagent.local.entries import Entries
 from discoagent.local.lifetimes import Lifetimes
+from discoagent.local.privileges import Privileges
 from discoagent.local.queries import Queries
 from discoagent.local.registrar import Registrar
 from discoagent.local.service_files import Desk, Reloads, ServiceFiles
@@ -34,6 +35,7 @@ class Own:
         now: Callable[[], float],
         wall_ms: Callable[[], int],
         uid: int,
+        privileges: Privileges,
         boot: str,
         socket: str,
         services_dir: str | None,
@@ -57,14 +59,19 @@ class Own:
             uid=uid,
             gone=self.checking.release,
         )
-        self.registrar = Registrar(self._entries, queries, self.checking, Admission(uid), address)
-        self.upkeep = Upkeep(loop=loop, entries=self._entries, registrar=self.registrar, uid=uid)
+        self.registrar = Registrar(
+            self._entries, queries, self.checking, Admission(uid, privileges), address
+        )
+        self.upkeep = Upkeep(
+            loop=loop, entries=self._entries, registrar=self.registrar, privileges=privileges
+        )
         self.tracker = Tracker(self._entries)
         self.services = ServiceFiles(
             directory=services_dir,
             entries=self._entries,
             registrar=self.registrar,
             uid=uid,
+            privileges=privileges,
             reload=reload,
         )
 

@@ -161,16 +161,6 @@ def check_may_change(asker: Asker, entry: Entry, agent_uid: int, what: str) -> N
         )
 
 
-def check_operator(asker: Asker, agent_uid: int, operation: str) -> None:
-    """Raise Refused unless the asker runs this agent: root, or the agent's own user."""
-    if asker.uid not in (agent_uid, 0):
-        raise Refused(
-            f"{operation} is for root and the agent's own user (uid {agent_uid}), "
-            f"not for uid {asker.uid}",
-            kind="permission",
-        )
-
-
 def describe(owner: Owner) -> str:
     """Name an owner in a sentence: uid, pid and executable."""
     pid = f"pid {owner.pid}, " if owner.pid else ""

@@ -136,6 +136,7 @@ _OPERATIONS: Mapping[str, _Operation] = {
             "replace": rules.flag,
             "wrapper": _or_none(rules.pid),
             "checks": bounds.read,
+            "verify": rules.flag,
             "ref": _or_none(rules.ref),
             "registered_ms": _or_none(rules.number),
             "updated_ms": _or_none(rules.number),

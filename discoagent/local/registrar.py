@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from sys import intern
 
 from discoagent import rules
-from discoagent.checks.spec import Json, carried, of, worst
+from discoagent.checks.spec import PORT, Json, carried, of, worst
 from discoagent.core.entry import Cause, CauseWord, Entry, Key, Kind
 from discoagent.core.replica import Shown
 from discoagent.errors import InvalidRequest, NoInstance, Refused
@@ -43,7 +43,7 @@ class Registrar:
     def register(self, call: Register, asker: Asker) -> tuple[Row, bool]:
         """Register or change an instance; return its row, and whether it was there before."""
         wish = self._entries.wish(call.lifetime, call.wrapper, asker)
-        self._admission.check_checks(call.checks, unpack_owner(wish.owner).uid, call.port)
+        self._admission.admit(call, wish, asker)
         # Services are few and named often: each name is kept once.
         key = (Kind.SERVICE, intern(call.service), call.id or _default_id(call, wish))
         before = self._entries.get(key)
@@ -83,6 +83,7 @@ class Registrar:
         at_ms = self._entries.wall_ms()
         stamp = self._entries.stamp(call, at_ms)
         checks = carried(call.checks, ()) if call.checks else ()
+        checks += self._port_checks(call, wish, None)
         body = Body(
             address=call.address or self._address,
             port=call.port,
@@ -133,9 +134,17 @@ class Registrar:
             tags=call.tags,
             meta=call.meta,
             lifetime=wish.lifetime,
-            checks=carried(call.checks, held.checks),
+            checks=carried(call.checks, held.checks) + self._port_checks(call, wish, held),
         )
         return body._replace(state=_state(body))
+
+    def _port_checks(self, call: Register, wish: Wish, held: Body | None) -> tuple[Json, ...]:
+        """Return the check that the port is true: one that was made is not made again."""
+        before = () if held is None else _port_checks(held)
+        if held and before and held.port == call.port and held.lifetime == wish.lifetime:
+            return before
+        check = self._admission.port_check(call, wish)
+        return () if check is None else (check,)
 
     # -- update, renew, deregister
 
@@ -150,7 +159,10 @@ class Registrar:
             meta=_changed_meta(held.meta, call),
         )
         if call.checks is not KEEP:
-            changed = changed._replace(checks=carried(call.checks, held.checks))
+            checks = carried(call.checks, held.checks) + _port_checks(held)
+            changed = changed._replace(checks=checks)
+        if changed.port != held.port and _port_checks(held):
+            changed = changed._replace(checks=self._port_anew(changed))
         if changed == held:
             return self._entries.row(entry)
         if (changed.checks, changed.port) != (held.checks, held.port):
@@ -158,6 +170,13 @@ class Registrar:
             self._admission.check_checks(tuple(map(of, changed.checks)), uid, changed.port)
         cause = Cause(CauseWord.UPDATED, self._entries.actor(asker), self._entries.wall_ms())
         return self.alter(entry, changed, cause)
+
+    def _port_anew(self, body: Body) -> tuple[Json, ...]:
+        """Look at the port that an instance has now."""
+        others = tuple(check for check in body.checks if check["kind"] != PORT)
+        if body.port is None or body.lifetime.pid is None:
+            return others
+        return (*others, self._admission.verified(body.lifetime.pid, body.port))
 
     def alter(self, entry: Entry, body: Body, cause: Cause) -> Row:
         """Change an entry of this node, whose owner stays."""
@@ -231,6 +250,10 @@ class Registrar:
 def _state(body: Body) -> str:
     """Return the state that an instance has: what an operator said, else that of its checks."""
     return body.mode.state if body.mode is not None else worst(body.checks)
+
+
+def _port_checks(body: Body) -> tuple[Json, ...]:
+    return tuple(check for check in body.checks if check["kind"] == PORT)
 
 
 def _default_id(call: Register, wish: Wish) -> str:

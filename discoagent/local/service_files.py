@@ -16,6 +16,7 @@ from discoagent.local import owners
 from discoagent.local.door import Caller
 from discoagent.local.entries import Entries, Wish
 from discoagent.local.operations import Reload
+from discoagent.local.privileges import Privileges
 from discoagent.local.registrar import Registrar
 from discoagent.local.service_reader import read_all
 from discoagent.local.services import Problem, Service
@@ -77,6 +78,7 @@ class ServiceFiles:
         entries: Entries,
         registrar: Registrar,
         uid: int,
+        privileges: Privileges,
         reload: Reloads,
     ) -> None:
         """`reload` reads the configuration, too, and applies these. `uid` is the agent's user."""
@@ -84,6 +86,7 @@ class ServiceFiles:
         self._entries = entries
         self._registrar = registrar
         self._uid = uid
+        self._privileges = privileges
         self._reload = reload
         self._origins: dict[Key, str] = {}
 
@@ -91,7 +94,7 @@ class ServiceFiles:
         """Return what does each operation."""
 
         def reload(caller: Caller, call: Reload) -> None:
-            owners.check_operator(caller.asker, self._uid, "reload")
+            self._privileges.check_operator(caller.asker, "reload")
             actor = self._entries.actor(caller.asker)
             desk.answer_change(caller, self._reload(dry_run=call.dry_run, actor=actor))
 

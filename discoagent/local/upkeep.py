@@ -6,12 +6,12 @@ from typing import Any, Protocol
 
 from discoagent.core.entry import Cause, CauseWord, Entry, Key
 from discoagent.instance import Body
-from discoagent.local import owners
 from discoagent.local.door import Caller
 from discoagent.local.entries import Entries
 from discoagent.local.lifetimes import Leases
 from discoagent.local.operations import Drain, Maint
 from discoagent.local.owners import Asker
+from discoagent.local.privileges import Privileges
 from discoagent.local.queries import Row, body_of
 from discoagent.local.registrar import Registrar
 from discoagent.modes import DRAINING, MAINT, Mode
@@ -34,12 +34,12 @@ class Upkeep:
         loop: asyncio.AbstractEventLoop,
         entries: Entries,
         registrar: Registrar,
-        uid: int,
+        privileges: Privileges,
     ) -> None:
-        """`uid` is the agent's user."""
+        """`privileges` say who may speak for the whole node."""
         self._entries = entries
         self._registrar = registrar
-        self._uid = uid
+        self._privileges = privileges
         self._ends = Leases(loop, self._over)
 
     def handlers(self, desk: Desk) -> Mapping[type, Callable[[Caller, Any], None]]:
@@ -76,7 +76,7 @@ class Upkeep:
         if target is not None:
             found = [self._registrar.own(target, asker)]
         else:
-            owners.check_operator(asker, self._uid, f"{word} of a whole node")
+            self._privileges.check_operator(asker, f"{word} of a whole node")
             found = self._entries.services()
         cause = CauseWord.DRAINED if mode == Mode(DRAINING) else CauseWord.MAINT
         actor = self._entries.actor(asker)

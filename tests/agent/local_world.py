@@ -24,9 +24,11 @@ from discoagent.local.own import Own
 from discoagent.local.owners import Asker
 from discoagent.local.parsing import parse_call
 from discoagent.local.past import Past
+from discoagent.local.privileges import Privileges
 from discoagent.local.queries import Queries
 from discoagent.local.resuming import Resuming
 from discoagent.local.watches import Watches
+from discoagent.policy import Policy
 from discoagent.presence import Tracked
 from discoagent.store import Identity, Store, StoredLife
 
@@ -78,6 +80,7 @@ class World:
             ),
             wall_ms=self.tick_ms,
         )
+        self.privileges = Privileges(os.getuid(), Policy())
         self.own = Own(
             loop=loop,
             replica=self.replica,
@@ -86,6 +89,7 @@ class World:
             now=loop.time,
             wall_ms=self.tick_ms,
             uid=os.getuid(),
+            privileges=self.privileges,
             boot=owners.boot_id(),
             socket="",
             services_dir=services_dir,

@@ -14,6 +14,8 @@ from discoagent.instance import Instance
 from discoagent.local.admission import Admission
 from discoagent.local.checks import web
 from discoagent.local.parsing import parse_call
+from discoagent.local.privileges import Privileges
+from discoagent.policy import Policy
 from tests.agent.local_world import ME, World, a_process, in_world, refusal, turn
 
 DEADLINE = 10.0
@@ -50,6 +52,11 @@ def tcp(port: int | None = None, **options: Any) -> dict[str, Any]:
     target = None if port is None else f"127.0.0.1:{port}"
     options = {"interval": 0.1, "timeout": 5, "fall": 1, **options}
     return Check.tcp(target, **options).packed()
+
+
+def admission(uid: int) -> Admission:
+    """Return what an agent of that user admits by."""
+    return Admission(uid, Privileges(uid, Policy()))
 
 
 def states(world: World) -> list[str]:
@@ -305,12 +312,12 @@ def test_what_cannot_be_checked_is_refused() -> None:
 def test_commands_are_run_as_their_owner_or_not_at_all() -> None:
     """An agent that is not root refuses them for everybody else."""
     check = (Check.exec(["true"]),)
-    Admission(1_000).check_checks(check, 1_000, None)
+    admission(1_000).check_checks(check, 1_000, None)
 
     with pytest.raises(Refused, match="would run as uid 1001"):
-        Admission(1_000).check_checks(check, 1_001, None)
+        admission(1_000).check_checks(check, 1_001, None)
     with pytest.raises(Refused, match="would run as uid 0"):
-        Admission(1_000).check_checks(check, 0, None)
+        admission(1_000).check_checks(check, 0, None)
 
 
 def test_without_the_library_http_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +325,7 @@ def test_without_the_library_http_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(web, "available", lambda: False)
 
     with pytest.raises(InvalidRequest, match=r"pip install 'discoagent\[http\]'"):
-        Admission(0).check_checks((Check.http("http://h/"),), 0, None)
+        admission(0).check_checks((Check.http("http://h/"),), 0, None)
 
 
 def test_a_library_that_went_away_changes_no_state(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,12 +7,13 @@ from functools import partial
 from typing import Any
 
 from discoagent.checks.bounds import split_host_port
-from discoagent.checks.spec import CRITICAL, Check, Json, of
+from discoagent.checks.spec import CRITICAL, PASSING, PORT, Check, Json, of
 from discoagent.core.entry import Key
 from discoagent.instance import Body
 from discoagent.local.checks import web
 from discoagent.local.checks.commands import Running
 from discoagent.local.checks.health import Health, Outcome
+from discoagent.local.checks.listening import Listening
 from discoagent.local.checks.schedule import Schedule, Slot
 from discoagent.local.checks.tcp import Connecting
 from discoagent.local.checks.workers import Workers
@@ -38,13 +39,14 @@ class One:
 class Checked:
     """An entry that has checks: what they need to know of it."""
 
-    __slots__ = ("address", "checks", "key", "port", "uid")
+    __slots__ = ("address", "checks", "key", "pid", "port", "uid")
 
-    def __init__(self, key: Key, uid: int, address: str, port: int | None) -> None:
+    def __init__(self, key: Key, uid: int, body: Body) -> None:
         self.key = key
         self.uid = uid
-        self.address = address
-        self.port = port
+        self.pid = body.lifetime.pid
+        self.address = body.address
+        self.port = body.port
         self.checks: list[One] = []
 
     def same_place(self, other: "Checked | None") -> bool:
@@ -94,7 +96,7 @@ class Checking:
         if not body.checks:
             self.release(key)
             return
-        entry = Checked(key, uid, body.address, body.port)
+        entry = Checked(key, uid, body)
         kept = {it.health.check: it for it in before.checks} if before is not None else {}
         if not entry.same_place(before):
             kept = {}
@@ -153,7 +155,7 @@ class Checking:
         interval = check.interval_ms / 1000
         if check.kind == "ttl":
             self._words.grant(entry.key, interval)
-        else:
+        elif check.kind != PORT or one.health.state != PASSING:
             lane = "exec" if check.kind == "exec" else "network"
             one.slot = self._schedule.add(one, lane, entry.uid, interval, now, known=known)
         return one
@@ -161,7 +163,8 @@ class Checking:
     def _drop(self, checks: Iterable[One]) -> None:
         for one in list(checks):
             if one.slot is None:
-                self._words.end(one.entry.key)
+                if one.health.check.kind == "ttl":
+                    self._words.end(one.entry.key)
                 continue
             self._schedule.drop(one.slot)
             if one.cancel is not None:
@@ -215,6 +218,10 @@ class Checking:
                 return Connecting(self._loop, self._workers, where, timeout, done).cancel
             case "exec":
                 return self._run(one, check, done)
+            case "port":
+                assert one.entry.pid is not None
+                assert check.target is not None
+                return Listening(self._workers, one.entry.pid, int(check.target), done).cancel
             case _:
                 return self._get(one, check, done)
 
@@ -246,6 +253,8 @@ class Checking:
         assert one.slot is not None
         now = self._loop.time()
         changed = one.health.take(outcome, now, now - one.slot.due)
+        if one.health.check.kind == PORT and outcome.state == PASSING:
+            self._schedule.drop(one.slot)  # it was asked whether it does, not whether it still does
         self._finished(one)
         if changed:
             self._changed(one.entry.key)
