@@ -22,8 +22,6 @@ PROMISED = {
     *("sd", "dev", "sim", "completion", "version"),
 }
 NOT_YET = {
-    "watch": ("--from", "--save-token"),
-    "register": ("--verify",),
     "run": ("--ttl", "--pid", "--static"),
     "list": ("--near",),
 }

@@ -48,6 +48,7 @@ CASES: list[tuple[str, str, str, int]] = [
     ("maint on checked --reason disk --for 1h", "instance", ONE, 0),
     ("maint off checked", "instance", ONE, 0),
     ("maint off", "instance", MANY, 0),
+    ("reload --dry-run", "reload", ONE, 0),
     ("deregister leased", "instance", ONE, 0),
     ("presence", "topic", MANY, 0),
     ("presence room", "presence", ONE, 0),
