@@ -185,7 +185,7 @@ def among(words: Iterable[str]) -> Completer:
     return lambda _ctx, _param, incomplete: [it for it in words if it.startswith(incomplete)]
 
 
-def _files(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
+def files(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
     """Leave a value to the shell's own completion of files."""
     from click.shell_completion import CompletionItem
 
@@ -204,7 +204,7 @@ def global_options() -> list[click.Option]:
         click.Option(
             ["--socket"],
             metavar="PATH",
-            shell_complete=_files,
+            shell_complete=files,
             help="The agent's socket (DISCO_SOCKET; else the first of the daemon's places).",
         ),
         click.Option(
@@ -275,7 +275,7 @@ class Verb(GlobalOptions):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         """Complete an option of ours, or, after `--`, whatever the shell itself completes."""
         if ctx.meta.get("command") is not None:
-            return _files(ctx, self.params[0], incomplete)
+            return files(ctx, self.params[0], incomplete)
         return super().shell_complete(ctx, incomplete)
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:

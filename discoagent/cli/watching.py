@@ -1,20 +1,21 @@
 """The commands that wait for changes: `watch` and `wait`. Both outlive a restart of their agent."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from discoagent.cli import output
-from discoagent.cli.command import Session, completes, filter_option, usage, verb
+from discoagent.cli.command import Session, completes, files, filter_option, usage, verb
 from discoagent.cli.output import talk
 from discoagent.cli.views import INSTANCES
 from discoagent.errors import TimeoutExpired
 from discoagent.instance import Instance
 
 if TYPE_CHECKING:
+    from discoagent.cli.hooks import Hook, TokenFile
     from discoagent.client import Disco
     from discoagent.client.watch import Following
     from discoagent.presence import AnyEvent
@@ -25,7 +26,10 @@ E = TypeVar("E")
 @verb(
     "watch",
     example="discoctl watch\ndiscoctl watch web db -o jsonl | while read -r event; do ...; done\n"
-    "discoctl watch -f 'meta.zone == \"a\"' --count 0\ndiscoctl watch --topic room:1",
+    "discoctl watch -f 'meta.zone == \"a\"' --count 0\ndiscoctl watch --topic room:1\n"
+    "discoctl watch web --save-token at -- ./reload\n"
+    'discoctl watch web --from "$(cat at)" --save-token at -- ./reload',
+    takes_command="[-- CMD...]",
 )
 @click.argument("services", nargs=-1, metavar="[SERVICE]...", shell_complete=completes("services"))
 @click.option(
@@ -42,35 +46,92 @@ E = TypeVar("E")
     help="Who is there, instead of services if none is named; repeated: several.",
     shell_complete=completes("topics"),
 )
+@click.option(
+    "--from",
+    "from_token",
+    metavar="TOKEN",
+    help="Begin with what happened since this event, in place of the present.",
+)
+@click.option(
+    "--save-token",
+    metavar="FILE",
+    help="Keep the token of the last event there, once it was printed or CMD has succeeded.",
+    shell_complete=files,
+)
 @filter_option
+@click.pass_context
 def watch(
+    ctx: click.Context,
+    /,
     session: Session,
     *,
-    services: tuple[str, ...],
-    topics: tuple[str, ...],
     count: int | None,
-    filter: str | None,  # noqa: A002
+    from_token: str | None,
+    save_token: str | None,
+    **what: Any,
 ) -> int:
     """Print the present, then every change as it happens.
 
     What there is comes as added, then synced: every visible instance, usable or not. Lines on a
     terminal, jsonl otherwise. A restart of the agent is outlived. With -f what comes to fit is
     added, and what ceases to fit is removed.
+
+    CMD is run once for the present and then for what came since, with the events as jsonl on its
+    stdin and the last token as DISCO_TOKEN.
     """
-    if filter is not None and topics and not services:
+    from discoagent.cli.hooks import Hook, TokenFile, batches  # `wait` has no use for them
+
+    if what["filter"] is not None and what["topics"] and not what["services"]:
         usage("-f is for instances: name a SERVICE, too", "filter")
-    printer = session.stream_printer()
-    left = count
+    command = ctx.meta["command"]
+    if command == ():
+        usage("-- must be followed by CMD", "command")
+    saved = None if save_token is None else TokenFile(save_token)
     with session.disco(waits=True) as disco:
-        synced = False
-        for event in _events(session, disco, services, topics, filter):
-            printer.event(event)
-            if synced and left is not None:
-                left -= 1
-            synced = synced or event.kind == "synced"
-            if synced and left == 0:
-                break
+        begin = partial(_beginning(disco, **what), from_token=from_token)
+        if command is None:
+            _print(session.stream_printer(), outlived(session, begin), count, saved)
+        else:
+            hook = Hook(command, quiet=session.quiet)
+            events = outlived(session, lambda **how: batches(begin(**how)))
+            _run(hook, events, count, saved)
     return 0
+
+
+def _print(
+    printer: output.Printer,
+    events: "Iterable[AnyEvent]",
+    count: int | None,
+    saved: "TokenFile | None",
+) -> None:
+    """Print events until so many followed the present."""
+    synced = False
+    for event in events:
+        printer.event(event)
+        if saved is not None:
+            saved.save(event.token)
+        if synced and count is not None:
+            count -= 1
+        synced = synced or event.kind == "synced"
+        if synced and count == 0:
+            break
+
+
+def _run(
+    hook: "Hook",
+    batches: "Iterable[Sequence[AnyEvent]]",
+    count: int | None,
+    saved: "TokenFile | None",
+) -> None:
+    """Run CMD for the present and for what follows, until that were so many."""
+    for number, batch in enumerate(batches):
+        events = batch[:count] if number else batch
+        if hook.run(events) and saved is not None:
+            saved.save(events[-1].token)
+        if number and count is not None:
+            count -= len(events)
+        if count == 0:
+            break
 
 
 @verb(
@@ -139,22 +200,21 @@ class PatienceOverError(Exception):
     """A command's own time is over, as opposed to `--timeout`."""
 
 
-def _events(
-    session: Session,
+def _beginning(
     disco: "Disco",
     services: tuple[str, ...],
     topics: tuple[str, ...],
     filter: str | None,  # noqa: A002 - the contract's word
-) -> "Iterator[AnyEvent]":
+) -> "Callable[..., Following[Any]]":
     if not topics:
-        return outlived(session, partial(disco.watch, *services, filter=filter))
+        return partial(disco.watch, *services, filter=filter)
     if not services:
-        return outlived(session, partial(disco.watch_presence, *topics))
-    return outlived(session, partial(disco.watch_mixed, services, topics, filter=filter))
+        return partial(disco.watch_presence, *topics)
+    return partial(disco.watch_mixed, services, topics, filter=filter)
 
 
 def outlived(
-    session: Session, begin: "Callable[..., Following[E]]", patience: float | None = None
+    session: Session, begin: "Callable[..., Iterable[E]]", patience: float | None = None
 ) -> Iterator[E]:
     """Yield the present, `synced`, and every change; say so on stderr when the agent goes and
     comes.
