@@ -186,9 +186,11 @@ def test_the_readme_s_commands_exist() -> None:
 
 def test_the_readme_s_configuration_is_valid(tmp_path: Path) -> None:
     """As it stands there."""
-    (text,) = re.findall(r"^```toml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    text, service = re.findall(r"^```toml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     file = tmp_path / "agent.toml"
     file.write_text(text)
+    (tmp_path / "services.d").mkdir()
+    (tmp_path / "services.d" / "web.toml").write_text(service)
     ran = subprocess.run(
         agent("--config", str(file), "--check-config"),
         cwd=ROOT,
