@@ -125,9 +125,10 @@ def changes_go_on(cluster: Cluster, rounds: int, *, each: int, pause: float) -> 
     with services(cluster, each=each, run=0):
         for node in NODES:
             with contextlib.ExitStack() as stack:
-                changers = {of: stack.enter_context(Changer(cluster, of, pause)) for of in NODES}
                 watcher = others(node)[0]
                 asker = stack.enter_context(cluster[watcher].raw())
+                wait_until(lambda: not asker.list("changing"))  # noqa: B023 - those of the last node
+                changers = {of: stack.enter_context(Changer(cluster, of, pause)) for of in NODES}
                 wait_until(lambda: len(asker.list("changing")) == len(NODES))  # noqa: B023
                 witness = stack.enter_context(Witness(cluster[watcher].socket))
                 for _ in range(rounds):
