@@ -1,5 +1,6 @@
 """Services of every kind on each of three agents, and watchers who note whatever they see."""
 
+import asyncio
 import contextlib
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
+from discoagent.aio import AsyncDisco
 from discoagent.client import Disco
 from discoagent.client.disco import Spec
 from discoagent.instance import Event
@@ -78,8 +80,8 @@ def told(events: list[Event]) -> list[tuple[str, str, str | None]]:
 
 @contextlib.contextmanager
 def services(cluster: Cluster, *, each: int, run: int) -> Iterator[int]:
-    """Register on every agent: `each` of the client library, of leases and static, and `run` by
-    `discoctl run`; yield how many there are."""
+    """Register on every agent: `each` of the client library, blocking and in an event loop, of
+    leases and static, and `run` by `discoctl run`; yield how many there are."""
     with contextlib.ExitStack() as stack:
         for node in NODES:
             socket = cluster[node].socket
@@ -88,12 +90,34 @@ def services(cluster: Cluster, *, each: int, run: int) -> Iterator[int]:
             specs += [Spec("lease", id=f"{node}-{n}", ttl="5s") for n in range(each)]
             specs += [Spec("static", id=f"{node}-{n}", static=True) for n in range(each)]
             assert not [it for it in disco.register_many(specs) if isinstance(it, Exception)]
+            stack.enter_context(_in_a_loop(socket, [f"{node}-{n}" for n in range(each)]))
             for number in range(run):
                 stack.enter_context(_run(socket, f"{node}-{number}"))
-        total = len(NODES) * (3 * each + run)
+        total = len(NODES) * (4 * each + run)
         with Disco(cluster[NODES[0]].socket, timeout=DEADLINE) as disco:
             wait_until(lambda: len(disco.list()) == total, 60.0)
         yield total
+
+
+@contextlib.contextmanager
+def _in_a_loop(socket: str, instances: list[str]) -> Iterator[None]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def begin() -> AsyncDisco:
+        disco = AsyncDisco(socket, timeout=DEADLINE)
+        await disco.register_many([Spec("loop", id=instance) for instance in instances])
+        return disco
+
+    try:
+        disco = asyncio.run_coroutine_threadsafe(begin(), loop).result(DEADLINE)
+        yield
+        asyncio.run_coroutine_threadsafe(disco.close(), loop).result(DEADLINE)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 @contextlib.contextmanager

@@ -66,7 +66,7 @@ def test_restarts_are_no_event(cluster: Cluster) -> None:
 @pytest.mark.timeout(3600)
 def test_twenty_restarts_each_way_are_no_event(cluster: Cluster) -> None:
     """200 services."""
-    restarts_are_no_event(cluster, 20, each=20, run=7)
+    restarts_are_no_event(cluster, 20, each=15, run=7)
 
 
 class Changer:
@@ -164,7 +164,7 @@ def test_changes_go_on_meanwhile(cluster: Cluster) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_fifty_changes_a_second_go_on_meanwhile(cluster: Cluster) -> None:
-    changes_go_on(cluster, 20, each=22, pause=0.05)
+    changes_go_on(cluster, 20, each=17, pause=0.05)
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -208,7 +208,7 @@ import asyncio, os, sys
 from discoagent.aio import AsyncDisco
 
 async def parent():
-    disco = AsyncDisco(sys.argv[1])
+    disco = AsyncDisco(sys.argv[1], timeout=30)
     web = await disco.register("web")
     watch = await disco.watch()
     child = os.fork()

@@ -293,7 +293,7 @@ def test_the_child_of_a_fork_gets_an_error_that_names_it(path: str) -> None:
     program = """
 import os, sys
 from discoagent.client import Disco
-disco = Disco(sys.argv[1])
+disco = Disco(sys.argv[1], timeout=30)
 disco.ping()
 watch = disco.watch()
 web = disco.register("web")
@@ -307,7 +307,7 @@ if child == 0:
             print(type(error).__name__, error.kind, str(parent) in str(error), flush=True)
     web.close()
     disco.close()
-    with Disco(sys.argv[1]) as own:
+    with Disco(sys.argv[1], timeout=30) as own:
         print(own.ping()["node"], flush=True)
     os._exit(0)
 os.waitpid(child, 0)
