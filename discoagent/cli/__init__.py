@@ -73,6 +73,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Tools": {
         "dev": "dev:dev",
+        "sim": "sim:sim",
         "completion": "completion:completion",
         "version": "cluster:version",
     },

@@ -9,7 +9,7 @@ and a seeded network.
     world.run(seconds=10)
     world.settle()
 
-Every check of `checks` runs after every step; `python -m discoagent.sim` does this with random
+Every check of `checks` runs after every step; `discoctl sim` does this with random
 worlds by the thousand.
 """
 

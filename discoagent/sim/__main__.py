@@ -1,71 +1,61 @@
-"""`python -m discoagent.sim`: random worlds by the thousand, or one of them with its log."""
+"""`python -m discoagent.sim`: what `discoctl sim` runs."""
 
+import argparse
 import sys
-import time
+from collections.abc import Sequence
 
-import click
+from discoagent import durations
+from discoagent.sim.profile import Profile
+from discoagent.sim.runs import run_many, run_one
 
-from discoagent.sim.chaos import Report, run_seed
-
-PROGRESS_EVERY = 5.0  # seconds
-
-
-@click.command()
-@click.option("--seed", type=int, help="Run this one world and print its log.")
-@click.option("--seeds", type=click.IntRange(1), default=100, show_default=True, help="How many.")
-@click.option("--start", type=int, default=0, show_default=True, help="The first of them.")
-@click.option("--quiet", is_flag=True, help="With --seed: no log, only the outcome.")
-def main(seed: int | None, seeds: int, start: int, quiet: bool) -> None:  # noqa: FBT001 - click's
-    """Simulate clusters under faults, each drawn from a seed, and check every step.
-
-    \b
-    Example: python -m discoagent.sim --seeds 1000
-             python -m discoagent.sim --seed 42
-    """
-    if seed is not None:
-        report = run_seed(seed, None if quiet else click.echo)
-        _tell(report)
-        sys.exit(report.failure is not None)
-    sys.exit(_many(range(start, start + seeds)))
+SEEDS = 100
+PROFILE = ("nodes", "services", "seconds", "loss", "partition", "churn", "pause", "restart")
 
 
-def _many(seeds: range) -> int:
-    """Run all; print progress, each failure with the command that replays it, and a summary."""
-    began = told = time.monotonic()
-    failed: list[Report] = []
-    steps, virtual, slowest = 0, 0.0, 0.0
-    for done, seed in enumerate(seeds, 1):
-        report = run_seed(seed)
-        steps += report.steps
-        virtual += report.virtual_seconds
-        slowest = max(slowest, report.agreement)
-        if report.failure is not None:
-            failed.append(report)
-            _tell(report)
-        if time.monotonic() - told > PROGRESS_EVERY:
-            told = time.monotonic()
-            click.echo(f"{done} of {len(seeds)} seeds, {len(failed)} failed", err=True)
-    click.echo(
-        f"{len(seeds)} seeds, {len(failed)} failed; {virtual:,.0f} virtual s and {steps:,} steps "
-        f"in {time.monotonic() - began:.0f} s; the slowest agreement took {slowest:.1f} s"
+def main(words: Sequence[str]) -> int:
+    """Run what the command line asks for; return the exit code."""
+    asked = _parser().parse_args(words)
+    given = {name: getattr(asked, name) for name in PROFILE if getattr(asked, name) is not None}
+    profile = Profile.asked(**given) if given else None
+
+    def replay(seed: int) -> str:
+        return " ".join(["discoctl sim --seed", str(seed), *_said(given)])
+
+    if asked.seed is not None and asked.seeds is None:
+        return run_one(asked.seed, profile, replay, log=not asked.quiet, raw=asked.json)
+    first = asked.seed or 0
+    return run_many(range(first, first + (asked.seeds or SEEDS)), profile, replay, raw=asked.json)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m discoagent.sim", description=__doc__)
+    parser.add_argument("--seed", type=int, help="run this world, and print its log")
+    parser.add_argument("--seeds", type=int, help=f"so many, from --seed on ({SEEDS})")
+    parser.add_argument("--nodes", type=int)
+    parser.add_argument("--services", type=int, help="of each node, from the beginning on")
+    parser.add_argument("--seconds", type=float, help="of trouble, before peace")
+    parser.add_argument("--loss", type=float, help="a share of all messages, 0 to 1")
+    parser.add_argument(
+        "--partition", type=durations.parse, help="splits and cuts that last so long"
     )
-    return bool(failed)
+    parser.add_argument("--churn", type=float, help="changes of registrations a second")
+    parser.add_argument("--pause", type=durations.parse, help="agents are stopped for so long")
+    parser.add_argument(
+        "--restart", type=durations.parse, help="agents end, and are back after so long"
+    )
+    parser.add_argument("--quiet", action="store_true", help="with --seed: no log")
+    parser.add_argument("--json", action="store_true", help="what came of it, for programs")
+    return parser
 
 
-def _tell(report: Report) -> None:
-    if report.failure is None:
-        click.echo(
-            f"seed {report.seed}: {report.virtual_seconds:.0f} virtual s, {report.steps} steps, "
-            f"{report.events} events, agreement after {report.agreement:.2f} s, sent {report.sent}"
-        )
-        click.echo(f"trace {report.digest}")
-        return
-    for line in report.tail:
-        click.echo(line)
-    click.echo(f"SEED={report.seed} FAILED: {report.failure}")
-    click.echo(f"profile: {report.profile}")
-    click.echo(f"replay: python -m discoagent.sim --seed {report.seed}")
+def _said(given: dict[str, float]) -> list[str]:
+    """Return the flags that ask for this profile again."""
+    unit = dict.fromkeys(("partition", "pause", "restart"), "s")
+    return [f"--{name} {value:.12g}{unit.get(name, '')}" for name, value in given.items()]
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

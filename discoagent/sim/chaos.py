@@ -18,6 +18,9 @@ from discoagent.sim.world import Restore, World
 
 SERVICES = ("web", "db", "api")
 INSTANCES = 4
+LETTERS = 26  # nodes that are named by one
+SEEDS_ARE_ALL = 8  # nodes up to which each is told of all that were there before it
+SEEDS = 3  # of whom it is told in larger worlds
 ENDINGS = (CauseWord.DEREGISTERED, CauseWord.LEASE_EXPIRED, CauseWord.EXIT, "exit:SIGKILL")
 TAIL_LINES = 60
 
@@ -35,6 +38,9 @@ class Report:
     agreement: float
     events: int
     sent: dict[str, int]
+    messages: int
+    bytes: int
+    node_seconds: float
     tail: list[str]
 
 
@@ -57,12 +63,22 @@ class Chaos:
         """Start everybody, let it happen for as long as the profile says."""
         world, luck = self._world, self._luck
         for number in range(world.profile.nodes):
-            world.start(chr(ord("a") + number))
-            world.run(luck.choice((0.0, 0.0, 0.3, 3.0)))
+            self._boot(number)
+            world.run(luck.choice(world.profile.boot))
         for number in range(world.profile.newcomers):
             world.at(luck.uniform(0, world.profile.seconds), partial(self._join, f"n{number}"))
-        end = world.now + world.profile.seconds
+        self._trouble(world.now + world.profile.seconds)
+        self._over = True  # who is away by now stays away
+        for host in world.hosts.values():  # a newcomer's only seed may be
+            if host.seeds:
+                host.seeds = tuple(other.endpoint for other in world.hosts.values())
+
+    def _trouble(self, end: float) -> None:
+        """Let things happen until then."""
+        world, luck = self._world, self._luck
         total = sum(rate for rate, _ in self._rates)
+        if not total:
+            world.run(end - world.now)
         while world.now < end:
             world.run(min(luck.expovariate(total), end - world.now))
             point = luck.uniform(0, total)
@@ -71,10 +87,15 @@ class Chaos:
                 if point <= 0:
                     happen()
                     break
-        self._over = True  # who is away by now stays away
-        for host in world.hosts.values():  # a newcomer's only seed may be
-            if host.seeds:
-                host.seeds = tuple(other.endpoint for other in world.hosts.values())
+
+    def _boot(self, number: int) -> None:
+        """Start a node for the first time, with its services."""
+        world = self._world
+        name = chr(ord("a") + number) if number < LETTERS else f"node{number}"
+        many = world.profile.nodes > SEEDS_ARE_ALL
+        world.start(name, seeds=tuple(world.hosts)[:SEEDS] if many else None)
+        for instance in range(world.profile.services):
+            world.register(name, SERVICES[instance % len(SERVICES)], f"s{instance}")
 
     def _running(self) -> list[str]:
         return [name for name, host in sorted(self._world.hosts.items()) if host.running]
@@ -102,8 +123,8 @@ class Chaos:
             else:
                 world.withdraw(node, key[1], key[2], kind=key[0], cause=luck.choice(ENDINGS))
 
-    def _outage(self) -> float:
-        return self._luck.uniform(0.1, 1) * self._world.profile.outage
+    def _outage(self, lasts: float | None) -> float:
+        return self._luck.uniform(0.1, 1) * (lasts or self._world.profile.outage)
 
     def _cut(self) -> None:
         world, luck = self._world, self._luck
@@ -116,7 +137,7 @@ class Chaos:
             world.cut(source, target)
             if luck.random() < 0.5:
                 world.cut(target, source)
-        world.at(self._outage(), world.heal)
+        world.at(self._outage(world.profile.cut_lasts), world.heal)
 
     def _crash(self) -> None:
         running = self._running()
@@ -134,7 +155,8 @@ class Chaos:
             restore = Restore.REBOOT
         else:
             world.leave(name)
-        world.at(self._outage(), lambda: self._start(name, restore))
+        away = self._outage(world.profile.away_lasts)
+        world.at(away, lambda: self._start(name, restore))
         key = self._some_key(name)
         if key is not None and luck.random() < 0.3:  # it ends while no agent is there
             world.withdraw(name, key[1], key[2], kind=key[0], cause=CauseWord.EXIT)
@@ -165,12 +187,15 @@ class Chaos:
     def _pause(self) -> None:
         awake = [name for name in self._running() if not self._world.hosts[name].paused]
         if awake:
-            self._world.pause(self._luck.choice(awake), self._outage())
+            name = self._luck.choice(awake)
+            self._world.pause(name, self._outage(self._world.profile.pause_lasts))
 
 
-def run_seed(seed: int, echo: Callable[[str], None] | None = None) -> Report:
-    """Run one seed from chaos to peace."""
-    world = World(seed, Profile.swarm(seed), echo)
+def run_seed(
+    seed: int, echo: Callable[[str], None] | None = None, profile: Profile | None = None
+) -> Report:
+    """Run one seed from chaos to peace, in a world of this profile, or one that the seed draws."""
+    world = World(seed, profile or Profile.swarm(seed), echo)
     failure, agreement = None, 0.0
     try:
         Chaos(world).run()
@@ -189,5 +214,8 @@ def run_seed(seed: int, echo: Callable[[str], None] | None = None) -> Report:
         agreement,
         sum(len(host.observer.events) for host in world.hosts.values()),
         dict(sorted(world.sent.items())),
+        world.network.messages,
+        world.network.bytes,
+        len(world.hosts) * world.now,
         world.trace.tail(TAIL_LINES) if failure is not None else [],
     )

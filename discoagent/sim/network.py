@@ -44,6 +44,8 @@ class Network:
         self._troubled: dict[tuple[str, str], float] = {}
         self.lose: Callable[[str, str, Channel, bytes], bool] | None = None
         self.calm = False
+        self.messages = 0  # handed to the network, each copy of its own
+        self.bytes = 0
 
     # ---- trouble
 
@@ -124,6 +126,8 @@ class Network:
         self, source: str, target: str, channel: Channel, frame: bytes, to: ReplicaId | None
     ) -> None:
         """Take a frame on its way, or keep it from it."""
+        self.messages += 1
+        self.bytes += len(frame)
         if self.lose is not None and self.lose(source, target, channel, frame):
             self.trouble(source, target)
             self._world.trace.say(self._world.now, source, f"lost on the way to {target}")

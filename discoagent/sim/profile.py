@@ -60,7 +60,9 @@ class Profile:
     Times in seconds, rates per second over the whole world. `newcomers`: so many nodes more join
     in the midst of it, by one seed each. `ordered`: frames of one connection stay in order, as over
     TCP. `late`: heartbeats of a cut arrive after it, all at once. `pacing`: a flush waits up to
-    this long. `skew`: host clocks run this much fast or slow.
+    this long. `skew`: host clocks run this much fast or slow. `services`: so many registrations a
+    node from the beginning on. `boot`: between two first starts, one of these passes. `outage`: how
+    long a cut, an absence or a pause lasts at most, where `..._lasts` does not say so for one kind.
     """
 
     nodes: int = 3
@@ -79,8 +81,50 @@ class Profile:
     pauses: float = 0.0
     forgets: float = 0.0
     outage: float = 8.0
+    cut_lasts: float | None = None
+    away_lasts: float | None = None
+    pause_lasts: float | None = None
+    services: int = 0
+    boot: tuple[float, ...] = (0.0, 0.0, 0.3, 3.0)
     timing: Timing = PATIENT
     knobs: Knobs = Knobs()
+
+    @classmethod
+    def asked(
+        cls,
+        *,
+        nodes: int = 5,
+        services: int = 2,
+        seconds: float = 40.0,
+        loss: float = 0.0,
+        partition: float | None = None,
+        churn: float = 0.0,
+        pause: float | None = None,
+        restart: float | None = None,
+    ) -> "Profile":
+        """Return a world in which nothing happens but what is asked for.
+
+        `partition`, `pause` and `restart` say how long such trouble lasts; None: there is none.
+        """
+
+        def rate(lasts: float | None) -> float:
+            """About two at least in the whole run, and as much time with as without."""
+            return 0.0 if lasts is None else max(2 / seconds, 0.5 / max(lasts, 1.0))
+
+        return cls(
+            nodes=nodes,
+            seconds=seconds,
+            loss=loss,
+            writes=churn,
+            cuts=rate(partition),
+            crashes=rate(restart),
+            pauses=rate(pause),
+            cut_lasts=partition,
+            away_lasts=restart,
+            pause_lasts=pause,
+            services=services,
+            boot=(0.0, 0.02),
+        )
 
     @classmethod
     def swarm(cls, seed: int) -> "Profile":

@@ -2,8 +2,8 @@
 
     DELTA         [[delta...]...]
     FAREWELL      parting, [] | [[delta...]]
-    HELLO         number, cluster, endpoint, wire low, wire high, [feature...], clock
-    WELCOME       as HELLO, then [member...]
+    HELLO         number, cluster, endpoint, wire low, wire high, [feature...], clock, set digest
+    WELCOME       as HELLO up to the clock, then [member...]
     REFUSAL       number, kind, cluster, text
     DIGEST        number, [[node, incarnation, clock]...]
     DIGEST_REPLY  number, [member...]

@@ -68,6 +68,7 @@ CASES: list[tuple[str, str, str, int]] = [
     ("bundle bundle.tar.gz", "bundle", ONE, 0),
     ("log-level", "log-level", ONE, 0),
     ("version", "version", ONE, 0),
+    ("sim --seeds 1 --nodes 2 --seconds 1", "sim", ONE, 0),
     ("version --socket /nowhere/agent.sock", "version", ONE, 0),
 ]
 # What comes to nothing, and its exit code: an error on stderr.
