@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from discoagent.sim.world import World
 
 SEED_INTERVAL = 10.0  # how often the seeds are looked up and greeted anew
+SEED_RETRY = 1.0  # the same, while nobody was reached
 SUB_QUEUE_MAX = 1_000
 FIRST_INCARNATION = 10_000_000_000  # microseconds that the wall clock shows at the beginning
 
@@ -237,7 +238,8 @@ class Host:
         if self.life is not life or self.replica is None:
             return
         self._turn("seeds", self.replica.seeds, self.seeds)
-        self.later(SEED_INTERVAL, lambda: self._greet_seeds(life))
+        interval = SEED_INTERVAL if self.replica.ready else SEED_RETRY
+        self.later(interval, lambda: self._greet_seeds(life))
 
     def _tick(self, life: Life) -> None:
         if self.life is not life or self.replica is None:

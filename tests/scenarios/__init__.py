@@ -1,0 +1,1 @@
+"""Golden scenarios: stories of the protocol, each with what every agent shows of it."""
