@@ -1,8 +1,8 @@
 """Plays a scenario: prose, commands (indented by four), and what they bring about (by six).
 
     start a b c [restore=nothing|store|reboot] [seeds=a] [clock_back=5] [back_within=2]
-    timing restart_grace=7 | seed 3 | latency 0.1 0.2 | loss 0.1 | late      before the first start
-    run 4 | settle | quiet 60
+    timing restart_grace=7                                              before the first start
+    run 4 | settle
     register c web/1 [x3] | update c web/1 [x3] | withdraw c web/1 [exit]
     crash c | stop c | leave c | power-off c | pause c 10 | forget a c
     split ab c | cut a b | heal
@@ -35,7 +35,6 @@ class Player:
 
     def __init__(self) -> None:
         self._profile = Profile()
-        self._seed = 1
         self._world: World | None = None
         self._net: Interference | None = None
         self._told: dict[str, tuple[object, int]] = {}
@@ -45,7 +44,7 @@ class Player:
     def world(self) -> World:
         """The world; it is made when it is first of use."""
         if self._world is None:
-            self._world = World(self._seed, self._profile)
+            self._world = World(1, self._profile)
         return self._world
 
     @property
@@ -79,26 +78,10 @@ class Player:
 
     # ---- before it begins
 
-    def do_seed(self, number: str) -> None:
-        """Choose another world."""
-        self._seed = int(number)
-
     def do_timing(self, *pairs: str) -> None:
         """Change the protocol's durations."""
         given = {key: float(value) for key, value in (pair.split("=") for pair in pairs)}
         self._profile = replace(self._profile, timing=Timing(**given))
-
-    def do_latency(self, low: str, high: str) -> None:
-        """Change how long a frame travels."""
-        self._profile = replace(self._profile, latency=(float(low), float(high)))
-
-    def do_loss(self, share: str) -> None:
-        """Lose that share of all frames."""
-        self._profile = replace(self._profile, loss=float(share))
-
-    def do_late(self) -> None:
-        """Let the heartbeats of a cut arrive after it."""
-        self._profile = replace(self._profile, late=True)
 
     # ---- time
 
@@ -110,10 +93,6 @@ class Player:
         """Demand agreement, then silence."""
         self.world.settle()
         return ["all agree"]
-
-    def do_quiet(self, seconds: str) -> None:
-        """Demand silence."""
-        self.world.quiet(float(seconds))
 
     # ---- agents
 
