@@ -171,7 +171,9 @@ of all) where that is not known, and the node's present as `added`. Each event c
 a watcher who has seen it. In clusters of more than 64 nodes only `synced`, `reset` and one event a
 second do; the others carry the number up to which the agent's events were seen: whoever goes on
 from the last token says the last number as `seen`. With `kept` all else that is shown is told
-before `synced`, as `kept`, to whoever does not know what did not change.
+before `synced`, as `kept`, to whoever does not know what did not change. To who knows it and has
+said `caught_up`, a node that was reset is told as this life of the agent first found it, then a
+`told`, then each change since; so what changed after a restart is seen step by step.
 
 **Restarts.** An agent that was just started is ready before it knows all that its former life knew:
 clients have to say their registrations again, other nodes may be starting, too. It tells a watch

@@ -26,6 +26,7 @@ from discoagent.token import doubted
 
 MISSING_SECONDS_MAX = 15.0  # an agent that never catches up does not keep dead services on show
 UPDATED_MS, META_UPDATED_MS = 7, 4  # where a packed body has it
+REF = 8
 
 EventRow = Sequence[Any]
 RowKey = tuple[str, str, str, bool]
@@ -95,6 +96,8 @@ class View(Generic[E]):
             self._pass_on(kind, row, shown)
         elif kind == "synced":
             self._sync(row, now, shown)
+        elif kind == "told":
+            self._differ(now, shown)
         elif kind == "caught-up":
             if self._present is None:
                 shown += self._remove_missing(None)
@@ -150,25 +153,33 @@ class View(Generic[E]):
             self._present[key] = row
 
     def _sync(self, row: EventRow, now: float, shown: list[EventRow]) -> None:
-        """End a present: show how it differs from what was shown."""
-        present, self._present = self._present, None
+        """Take in that all is told, a present or what was missed."""
         self._settled = True
         differences = len(shown)
-        if present is not None:
-            for key in [key for key in self._shown if key not in present]:
-                if self._scope is None or key[2] in self._scope:
-                    self._missing.setdefault(key, now + MISSING_SECONDS_MAX)
-            for key, told in present.items():
-                self._apply("added", key, told, shown)
-        self._scope = None
+        self._differ(now, shown)
         if not self._synced:
             self._synced = True
             shown.append(row)
         elif len(shown) > differences:  # with the last one the watcher has seen all of it
             shown[-1] = _with_token(shown[-1], self._standing())
 
+    def _differ(self, now: float, shown: list[EventRow]) -> None:
+        """End a present: show how it differs from what was shown."""
+        present, self._present = self._present, None
+        scope, self._scope = self._scope, None
+        if present is None:
+            return
+        for key in [key for key in self._shown if key not in present]:
+            if scope is None or key[2] in scope:
+                self._missing.setdefault(key, now + MISSING_SECONDS_MAX)
+        for key, told in present.items():
+            self._apply("added", key, told, shown)
+
     def _apply(self, kind: str, key: RowKey, row: EventRow, shown: list[EventRow]) -> None:
         """Show one change, if it is one."""
+        if key in self._missing and kind == "added" and _another(self._shown[key], row[2]):
+            stands = self._standing()  # with this node in doubt, for the addition follows
+            shown.append(_with_token(self._unknown_removal(key), stands))
         self._missing.pop(key, None)
         if kind == "removed":
             before = self._shown.pop(key, None)
@@ -216,6 +227,11 @@ def _key(row: Row) -> RowKey:
 
 def _with_token(row: EventRow, token: str | None) -> EventRow:
     return [*row[:6], token, *row[7:]]
+
+
+def _another(one: Row, other: Row) -> bool:
+    """Is this another registration of an instance, and not the same one said again?"""
+    return not is_meta(one) and msgpack.unpackb(one[5])[REF] != msgpack.unpackb(other[5])[REF]
 
 
 def _alike(one: Row, other: Row) -> bool:

@@ -312,7 +312,9 @@ class Door:
             if call.token is None:
                 self._watches.begin(watch)
             else:
-                self._watches.go_on(watch, Wish(call.token, scope, call.seen, call.kept))
+                steps = call.caught_up and not call.kept  # who watches over restarts
+                wish = Wish(call.token, scope, call.seen, call.kept, steps)
+                self._watches.go_on(watch, wish)
 
         self._when_ready(caller, call.wait_ms, begin)
 

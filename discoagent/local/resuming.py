@@ -28,13 +28,15 @@ class Wish(NamedTuple):
     """From where a watcher wants to go on.
 
     `seen`: the number up to which it saw events without a token of their own. `kept`: it wants to
-    be told what did not change, too, for it does not know that.
+    be told what did not change, too, for it does not know that. `steps`: after a reset it wants the
+    present as this life of the agent first found it, and each change since.
     """
 
     token: Token
     scope: Scope
     seen: int = 0
     kept: bool = False
+    steps: bool = False
 
     @property
     def incarnation(self) -> int | None:
@@ -86,17 +88,26 @@ class Resuming:
     # -- by the log
 
     def _by_log(self, wish: Wish, stretches: Sequence[Stretch]) -> Iterator[bytes]:
-        """Tell what was logged; then anew those with whom the log does not go on to now."""
+        """Tell what was logged; then anew those with whom the log does not go on to now.
+
+        Or these as the last life found them, and then all that it logged.
+        """
         self._history.look()
-        now = self._history.positions
         vector = Vector(wish.token.vector)
-        last = stretches[-1]
-        anew = last.lost | last.fresh
-        parts = [self._follow(wish, stretch, vector) for stretch in stretches]
-        for node in sorted(anew):
-            shown = self._shown(wish.scope, node)
-            reset = node in last.lost
-            parts.append(self._anew(node, now.get(node), shown, vector, reset=reset))
+        *former, last = stretches
+        anew = sorted(last.lost | last.fresh)
+        parts = [self._follow(wish, stretch, vector) for stretch in former]
+        if wish.steps:
+            parts += [
+                self._found(wish, node, last.events, vector, reset=node in last.lost)
+                for node in anew
+            ]
+            last = last._replace(lost=frozenset(), fresh=frozenset())
+        parts.append(self._follow(wish, last, vector))
+        if not wish.steps:
+            parts += [
+                self._anew(wish, node, vector, reset=node in stretches[-1].lost) for node in anew
+            ]
         return chain(*parts, self._kept(wish, anew), self._synced())
 
     def _follow(self, wish: Wish, stretch: Stretch, vector: Vector) -> Iterator[bytes]:
@@ -148,8 +159,14 @@ class Resuming:
                 parts.append(self._steps(wish, node, after, steps, vector))
                 continue
             anew.add(node)
-            shown = self._shown(wish.scope, node)
-            parts.append(self._anew(node, after, shown, vector, reset=before is not None))
+            reset = before is not None
+            logged = self._history.after(0) if wish.steps and self._history.begun else None
+            if logged is None:
+                parts.append(self._anew(wish, node, vector, reset=reset))
+            else:
+                parts.append(self._found(wish, node, logged, vector, reset=reset))
+                changes = [each.event for each in logged if each.event.node == node]
+                parts.append(self._steps(wish, node, after, changes, vector))
         return chain(*parts, self._kept(wish, anew), self._synced())
 
     def _steps_since(self, node: str, position: Position) -> list[Event] | None:
@@ -162,11 +179,11 @@ class Resuming:
         return self._replica.steps_since(node, position)
 
     def _steps(
-        self, wish: Wish, node: str, now: Position, steps: list[Event], vector: Vector
+        self, wish: Wish, node: str, now: Position | None, steps: list[Event], vector: Vector
     ) -> Iterator[bytes]:
         at = self._wall_ms()
         for number, step in enumerate(steps, 1):
-            position = now[0], step.clock
+            position = (now[0], step.clock) if now else (0, 0)
             vector.move(node, position)
             if (event := wish.scope.view(step)) is not None:
                 logged = LoggedEvent(0, event.cause.at or at, event, position)
@@ -175,21 +192,47 @@ class Resuming:
                 yield telling.BREATH
         vector.move(node, now)
 
-    def _anew(
+    # -- anew
+
+    def _anew(self, wish: Wish, node: str, vector: Vector, *, reset: bool) -> Iterator[bytes]:
+        """Tell the present of a node."""
+        now = self._history.positions.get(node)
+        return self._whole(node, now, self._shown(wish.scope, node), vector, reset=reset)
+
+    def _found(
+        self, wish: Wish, node: str, logged: list[LoggedEvent], vector: Vector, *, reset: bool
+    ) -> Iterator[bytes]:
+        """Tell of a node as it was before all that this life has logged."""
+        everything = self._shown(wish.scope._replace(wanted=None), node)
+        there = {it.entry.key: it.entry for it in everything if it is not None}
+        for each in reversed(logged):
+            event = each.event
+            if event.node != node:
+                continue
+            if event.entry is not None:
+                there.pop(event.entry.key, None)
+            if event.before is not None and wish.scope.concerns(event.before):
+                there[event.before.key] = event.before
+        shown = [Shown(node, it) for it in there.values() if wish.scope.shows(node, it)]
+        begins = (self._history.baseline or {}).get(node)
+        told = telling.mark("told", self._wall_ms(), None)
+        return chain(self._whole(node, begins, shown, vector, reset=reset), [told])
+
+    def _whole(
         self,
         node: str,
-        now: Position | None,
+        stands: Position | None,
         shown: Iterable[Shown | None],
         vector: Vector,
         *,
         reset: bool,
     ) -> Iterator[bytes]:
         at = self._wall_ms()
-        vector.move(node, now and (now[0], 0))
+        vector.move(node, stands and (stands[0], 0))
         if reset:
             yield telling.mark("reset", at, self._token(vector), node)
         yield from telling.entries("added", at, shown, self._token(vector))
-        vector.move(node, now)
+        vector.move(node, stands)
 
     # -- the end
 

@@ -85,6 +85,36 @@ def test_who_changed_while_the_agent_was_away_is_reset(world: World) -> None:
     assert sorted(watcher.told[3:]) == [("added", each) for each in ("1", "3", "5", "of-b")]
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_changed_since_the_start_is_told_step_by_step(world: World, killed: bool) -> None:
+    """To whoever turns a reset into differences, which would else hide those changes."""
+    watcher = away(world, "a")
+    watcher.steps = True
+    world.pasts["a"]._write()
+    world.put("c", entry("1"))
+    world.end("a", killed=killed)
+    world.put("b", entry("2"))
+    world.begin("a", "b", "c")
+    world.put("b", entry("2", b"v2"), entry("3"))
+    end(world, "b", "of-b")
+    world.put("c", entry("1", b"v2"))
+
+    world.go_on(watcher, "a")
+
+    of_b = [
+        ("added", "of-b"),
+        ("added", "2"),
+        ("updated", "2"),
+        ("added", "3"),
+        ("removed", "of-b"),
+    ]
+    told = [each for each in watcher.told if each[1] not in ("1", "of-c")]
+    assert sorted(told[:2]) == sorted(of_b[:2])
+    assert told[2:] == of_b[2:]
+    assert [each for each in watcher.told if each[1] == "1"] == [("added", "1"), ("updated", "1")]
+    assert watcher.resets == (["b", "c"] if killed else ["b"])
+
+
 def test_whoever_stops_before_that_reset_has_it_before_him(world: World) -> None:
     """The token before it must not say that all was seen."""
     watcher = away(world, "a")
@@ -193,6 +223,7 @@ def random_story(seed: int, steps: int, directory: Path) -> None:
     luck = random.Random(seed)
     world = three(directory)
     watchers = [world.watch(luck.choice(NODES)) for _ in range(3)]
+    watchers[0].steps = True
     seen_at = dict.fromkeys(range(3), world.now)
     killed_at = dict.fromkeys(NODES, 0.0)
     try:

@@ -4,6 +4,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.agent.changing import (
     change_of,
     check_told,
 )
-from tests.agent.harness import DEADLINE, Cluster, wait_until
+from tests.agent.harness import DEADLINE, AgentProcess, Cluster, wait_until
 
 NODES = ("a", "b", "c")
 
@@ -61,7 +62,7 @@ def changes_through_restarts(cluster: Cluster, count: int) -> None:
             others = [each for each in NODES if each != node]
             changers.while_(restart.is_alive, others)
             restart.join()
-            changers.changes(count // 4, NODES)
+            calm += changers.changes(count // 4, NODES)
             noting.until(all_seen)
         calm += changers.changes(count // 8, NODES)
         noting.until(all_seen)
@@ -71,8 +72,20 @@ def changes_through_restarts(cluster: Cluster, count: int) -> None:
 
 
 def _restart(cluster: Cluster, node: str, number: int) -> None:
+    """Restart an agent; it is back once each has heard something new of each."""
     cluster[node].stop(number)
     cluster.start(node)
+    running = [agent for agent in cluster.agents.values() if agent.process.poll() is None]
+    for agent in running:
+        with agent.raw() as asker:
+            asker.register("back", id=f"{node}-{number}", lifetime=["static"])
+    for agent in running:
+        wait_until(partial(_heard, agent, {it.node for it in running}, f"{node}-{number}"))
+
+
+def _heard(agent: AgentProcess, nodes: set[str], mark: str) -> bool:
+    with agent.raw() as asker:
+        return {it.node for it in asker.list("back") if it.id == mark} >= nodes
 
 
 def test_changes_through_restarts(cluster: Cluster) -> None:
@@ -88,7 +101,7 @@ def test_five_thousand_changes_through_restarts(cluster: Cluster) -> None:
 
 def missed(cluster: Cluster, node: str, token: str) -> list[Event]:
     """Return what a new watch is told from a token on, without the `synced` at its end."""
-    found = []
+    found: list[Event] = []
     with Disco(cluster[node].socket, timeout=DEADLINE) as disco:
         for event in disco.watch(SERVICE, from_token=token, timeout=DEADLINE):
             if event.kind == "synced":

@@ -49,12 +49,15 @@ class Watcher:
     resets: list[str | None] = field(default_factory=list)
     told: list[tuple[str, str]] = field(default_factory=list)
     enough: int | None = None
+    steps: bool = False
 
     def take(self, row: Any) -> None:
         """See one row."""
         if len(self.told) == self.enough:
             return
         kind, _, after, before, *_, where, node = row
+        if kind == "told":
+            return
         assert where, "every event carries a token"
         if kind == "reset":
             self.resets.append(node)
@@ -186,7 +189,7 @@ class World(Cluster):
             lambda scope, of: self._present(replica, scope, of),
             lambda: WALL_MS,
         )
-        wish = Wish(token.read(watcher.token), watcher.scope)
+        wish = Wish(token.read(watcher.token), watcher.scope, steps=watcher.steps)
         watcher.resets.clear()
         watcher.told.clear()
         self._tell(watcher, self._loop.run_until_complete(resuming.missed(wish)))

@@ -150,3 +150,32 @@ def test_cut_off_before_it_knows_what_was_kept() -> None:
 
     view.begin()
     assert view.receive([reset(), added(HERE_81), added(DB), SYNCED, CAUGHT_UP], 0.0) == []
+
+
+def test_a_present_may_be_told_before_the_changes_that_followed_it(view: View) -> None:
+    """So these are shown one by one; `synced` comes later."""
+    view.begin()
+    events = view.receive([at(reset("b"), "1.doubt"), added(DB), ["told", *SYNCED[1:]]], 0.0)
+    events += view.receive([updated(row("db", "db-1", "b", port=81), DB), SYNCED], 0.0)
+
+    assert [(it.kind, it.cause) for it in events] == [("updated", "updated")]
+
+
+def test_what_was_missing_and_is_registered_anew_is_another(view: View) -> None:
+    """The one was removed, the other added; the same one said again is neither."""
+    view.begin()
+    view.receive([at(reset("b"), "1.doubt"), ["told", *SYNCED[1:]]], 0.0)
+    another = row("db", "db-1", "b", ref=(9, 9))
+
+    gone, come = view.receive([at(added(another), token(4))], 0.0)
+
+    assert [(gone.kind, gone.cause), (come.kind, come.cause)] == [
+        ("removed", "unknown"),
+        ("added", "registered"),
+    ]
+    assert come.token == token(4)
+    assert view.receive([at(SYNCED, token(5)), CAUGHT_UP], 0.0) == []
+
+    view.begin()
+    view.receive([at(reset("b"), "1.doubt"), ["told", *SYNCED[1:]]], 0.0)
+    assert view.receive([added(another), SYNCED, CAUGHT_UP], 0.0) == []
