@@ -152,7 +152,7 @@ def test_cut_off_before_it_knows_what_was_kept() -> None:
     assert view.receive([reset(), added(HERE_81), added(DB), SYNCED, CAUGHT_UP], 0.0) == []
 
 
-def test_a_present_may_be_told_before_the_changes_that_followed_it(view: View) -> None:
+def test_a_present_may_be_told_before_the_changes_that_followed_it(view: View[Event]) -> None:
     """So these are shown one by one; `synced` comes later."""
     view.begin()
     events = view.receive([at(reset("b"), "1.doubt"), added(DB), ["told", *SYNCED[1:]]], 0.0)
@@ -161,7 +161,7 @@ def test_a_present_may_be_told_before_the_changes_that_followed_it(view: View) -
     assert [(it.kind, it.cause) for it in events] == [("updated", "updated")]
 
 
-def test_what_was_missing_and_is_registered_anew_is_another(view: View) -> None:
+def test_what_was_missing_and_is_registered_anew_is_another(view: View[Event]) -> None:
     """The one was removed, the other added; the same one said again is neither."""
     view.begin()
     view.receive([at(reset("b"), "1.doubt"), ["told", *SYNCED[1:]]], 0.0)
