@@ -51,7 +51,11 @@ def _disagrees(host: "Host", replica: Replica, running: list["Host"]) -> str | N
 
 
 def _shows_wrong(host: "Host", true: dict[tuple[str, Key], Entry]) -> str | None:
-    shown = host.observer.shown
+    shown = {
+        (node, key): entry
+        for node, entries in host.observer.shown.items()
+        for key, entry in entries.items()
+    }
     if shown == true:
         return None
     more = sorted(str(key) for key in shown if true.get(key) != shown[key])

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from discoagent.core import limits
-from discoagent.core.chain import Chain
 from discoagent.core.effects import Effect, Emit
-from discoagent.core.entry import Kind, ReplicaId
-from discoagent.core.membership import Membership
+from discoagent.core.entry import Entry, Key, Kind, ReplicaId
 from discoagent.core.messages import Heartbeat
+from discoagent.core.node import Node
 from discoagent.core.peer import Peer
 from discoagent.core.replica import Replica
 from discoagent.sim.model import Life, serial_of
@@ -21,16 +20,18 @@ if TYPE_CHECKING:
     from discoagent.sim.host import Host
     from discoagent.sim.world import World
 
-FULL_EVERY = 40  # steps that changed nothing visible between two full checks
+WHOLE_EVERY = 40  # steps between two looks at all there is; in large worlds more
+SMALL = 8  # nodes up to which everything is looked at wherever something came of a step
 
 
 class Checks:
-    """Runs the checks on one host; those that walk everything only where something changed."""
+    """Runs the checks on one host, on what moved; those that walk everything now and then."""
 
     def __init__(self, world: "World", host: "Host") -> None:
         self._world = world
         self._host = host
         self._countdown = 0
+        self._own_clock = 0
 
     def hears(self, heartbeat: Heartbeat) -> None:
         """Note a sign of life that is about to be handed to the replica."""
@@ -45,45 +46,24 @@ class Checks:
             observer.heard[life] = self._world.now
 
     def after(self, replica: Replica, effects: list[Effect]) -> None:
-        """Check one step."""
-        step = Step(self._world, self._host, replica, effects)
+        """Check one step: what moved in it, and now and then all there is."""
+        moved = replica.moved()
+        if replica.own.clock != self._own_clock:
+            self._own_clock = replica.own.clock
+            moved.add(replica.id.node)
+        held = members_of(replica).presence.nodes
+        self._countdown -= 1
+        whole = self._countdown <= 0 or (bool(moved or effects) and len(held) <= SMALL)
+        step = Step(self._world, self._host, replica, effects, held if whole else moved)
         for check in EACH_STEP:
             check(step)
-        changed = _changed(step)
-        self._countdown -= 1
-        if changed or self._countdown <= 0:
-            self._countdown = FULL_EVERY
-            for check in WHERE_CHANGED:
+        if moved or whole:
+            for check in WHERE_MOVED:
                 check(step)
-
-
-def _changed(step: Step) -> bool:
-    """Did any chain, or whatever shows of it, change since the last look?"""
-    checked = step.observer.checked
-    members = step.members
-    changed = len(members.peers) + 1 != len(checked)
-    for name, chain in _chains(members):
-        peer = members.peers.get(name)
-        held = peer.node.held if peer is not None else None
-        now = (
-            chain.replica,
-            chain.clock,
-            chain.hash,
-            len(chain),
-            peer.state if peer is not None else None,
-            sum(len(ids) for ids in held.values()) if held is not None else None,
-        )
-        if checked.get(name) != now:
-            checked[name] = now
-            changed = True
-    if changed:
-        for name in [name for name in checked if name not in members.presence.nodes]:
-            del checked[name]
-    return changed or any(isinstance(effect, Emit) for effect in step.effects)
-
-
-def _chains(members: Membership) -> list[tuple[str, Chain]]:
-    return [(name, node.chain) for name, node in members.presence.nodes.items()]
+        if whole:
+            self._countdown = WHOLE_EVERY + len(held) ** 2 // 10
+            for check in AS_A_WHOLE:
+                check(step)
 
 
 # ---- the state
@@ -91,7 +71,8 @@ def _chains(members: Membership) -> list[tuple[str, Chain]]:
 
 def chains_are_their_owners_history(step: Step) -> None:
     """The chain held at clock c equals its owner's state at c."""
-    for name, chain in _chains(step.members):
+    for node in step.nodes():
+        name, chain = node.name, node.chain
         life = step.world.model.lives.get(chain.replica)
         check = chains_are_their_owners_history
         if life is None:
@@ -107,18 +88,35 @@ def chains_are_their_owners_history(step: Step) -> None:
 
 
 def events_replay_to_what_is_shown(step: Step) -> None:
-    """All events since the life began, replayed, are what it answers now."""
-    shown = {
-        (row.node, row.entry.key): row.entry
+    """All events since the life began, replayed, are what is shown now."""
+    for name in step.names:
+        node = step.members.presence.nodes.get(name)
+        shown = {} if node is None else _shown(node)
+        told = step.observer.shown.get(name, {})
+        if shown != told:
+            more = {key: shown[key] for key in shown if told.get(key) != shown[key]}
+            less = {key: entry for key, entry in told.items() if key not in shown}
+            detail = f"of {name}: shown without an event {more}, not shown {less}"
+            raise step.fail(events_replay_to_what_is_shown, detail)
+
+
+def _shown(node: Node) -> dict[Key, Entry]:
+    """Return what is shown of a node."""
+    return {entry.key: entry for group in node.groups() for _, entry in node.group(group)}
+
+
+def lookups_answer_what_is_shown(step: Step) -> None:
+    """What users get is what is shown of all nodes, and nothing else."""
+    found = [
+        (row.node, row.entry)
         for kind in (Kind.SERVICE, Kind.PRESENCE)
         for row in step.replica.lookup(kind)
-    }
-    if shown != step.observer.shown:
-        more = {key: shown[key] for key in shown if step.observer.shown.get(key) != shown[key]}
-        less = {key: entry for key, entry in step.observer.shown.items() if key not in shown}
-        raise step.fail(
-            events_replay_to_what_is_shown, f"shown without an event {more}, not shown {less}"
-        )
+    ]
+    shown = step.observer.shown
+    wrong = [(node, entry) for node, entry in found if shown.get(node, {}).get(entry.key) != entry]
+    if wrong or len(found) != sum(map(len, shown.values())):
+        detail = f"{wrong} too much or wrong, {len(found)} in all"
+        raise step.fail(lookups_answer_what_is_shown, detail)
 
 
 def clocks_never_fall(step: Step) -> None:
@@ -126,8 +124,8 @@ def clocks_never_fall(step: Step) -> None:
     too.
     """
     peaks = step.observer.peaks
-    for name, node in step.members.presence.nodes.items():
-        chain = node.chain
+    for node in step.nodes():
+        name, chain = node.name, node.chain
         at = (chain.replica.incarnation, chain.clock)
         if at >= peaks.get(name, (0, 0)):
             peaks[name] = at
@@ -140,7 +138,7 @@ def held_only_while_unsettled(step: Step) -> None:
 
     (A key that came and went within one net delta is held until the life is settled.)
     """
-    for peer in step.members.peers.values():
+    for peer in step.peers():
         held = peer.node.held
         if not held:
             continue
@@ -157,7 +155,7 @@ def invariants_hold(step: Step) -> None:
 
 def sizes_are_bounded(step: Step) -> None:
     """Tails, graves and greetings keep to their limits."""
-    for _, chain in _chains(step.members):
+    for chain in (node.chain for node in step.nodes()):
         if len(chain._tail) > limits.TAIL_MAX:  # noqa: SLF001
             raise step.fail(sizes_are_bounded, f"{chain.replica}: a tail of {len(chain._tail)}")  # noqa: SLF001
     if len(step.members.graves) > limits.GRAVES_MAX:
@@ -182,16 +180,18 @@ def events_change_something(step: Step) -> None:
         event = effect.event
         entry = event.entry or event.before
         assert entry is not None
-        place = (event.node, entry.key)
-        if observer.shown.get(place) != event.before:
-            raise step.fail(check, f"{event}, but before it was {observer.shown.get(place)}")
+        shown = observer.shown.setdefault(event.node, {})
+        if shown.get(entry.key) != event.before:
+            raise step.fail(check, f"{event}, but before it was {shown.get(entry.key)}")
         if event.entry == event.before:
             raise step.fail(check, f"nothing changed: {event}")
         observer.events.append(event)
         if event.entry is None:
-            del observer.shown[place]
+            del shown[entry.key]
+            if not shown:
+                del observer.shown[event.node]
             continue
-        observer.shown[place] = event.entry
+        shown[entry.key] = event.entry
         if serial_of(event.entry) in observer.buried:
             raise step.fail(check, f"it had ended, and comes back: {event}")
 
@@ -200,7 +200,7 @@ def lives_are_real(step: Step) -> None:
     """Every life that is told of was lived, and no peer's life is younger than its node's present
     one.
     """
-    for peer in step.members.peers.values():
+    for peer in step.peers():
         _real(step, peer)
 
 
@@ -218,12 +218,15 @@ EACH_STEP: tuple[Callable[[Step], None], ...] = (
     lives_are_real,
     chains_need_no_second_try,
 )
-WHERE_CHANGED: tuple[Callable[[Step], None], ...] = (
+WHERE_MOVED: tuple[Callable[[Step], None], ...] = (
     handovers_are_dated,
     chains_are_their_owners_history,
     events_replay_to_what_is_shown,
     clocks_never_fall,
     held_only_while_unsettled,
     sizes_are_bounded,
+)
+AS_A_WHOLE: tuple[Callable[[Step], None], ...] = (
+    lookups_answer_what_is_shown,
     invariants_hold,
 )

@@ -18,7 +18,7 @@ from discoagent.core.effects import (
     Redial,
     Send,
 )
-from discoagent.core.entry import Cause, CauseWord, Entry, Key, Kind, MemberRecord
+from discoagent.core.entry import Cause, CauseWord, Entry, Key, MemberRecord
 from discoagent.core.forgetting import verdict
 from discoagent.core.membership import member_entry
 from discoagent.core.messages import Envelope, Heartbeat, Parting
@@ -63,6 +63,7 @@ class Host:
         self._tick_due = False
         self._flush_due = False
         self._flushed = 0
+        self._verdicts: dict[Key, None] = {}  # those that its chain holds
         self._checks = Checks(world, self)
 
     # ---- being there
@@ -139,6 +140,7 @@ class Host:
         self._overdue.clear()
         self._tick_due = self._flush_due = False
         self._flushed = 0
+        self._verdicts.clear()
         self.world.network.went(self.name)
 
     def pause(self, until: float) -> None:
@@ -190,6 +192,7 @@ class Host:
         forgotten = members_of(self.replica).peers[node].replica
         self.world.model.verdicts.add(forgotten)
         self.life.put(verdict(forgotten))
+        self._verdicts[verdict(forgotten).key] = None
         self._turn(f"forget {forgotten}", self.replica.forget, node, cause)
 
     def settle(self) -> None:
@@ -264,7 +267,8 @@ class Host:
         assert self.replica is not None
         with world.profile.knobs.applied():
             effects = verb(*arguments, self.clock())
-        self._note_dropped_verdicts()
+        if self._verdicts:
+            self._note_dropped_verdicts()
         if label:
             world.trace.fold(world.now, self.name, label.encode())
             world.say(self.name, label)
@@ -282,9 +286,9 @@ class Host:
         """
         assert self.replica is not None
         assert self.life is not None
-        for key in [key for key in self.life.dots if key[0] is Kind.FORGOTTEN]:
-            if self.replica.own.get(key) is None:
-                self.life.withdraw(key)
+        for key in [key for key in self._verdicts if self.replica.own.get(key) is None]:
+            del self._verdicts[key]
+            self.life.withdraw(key)
 
     # ---- effects
 

@@ -2,10 +2,12 @@
 worlds of its own.
 """
 
+import functools
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 
 from discoagent.core import chain, ring, sync
 from discoagent.core.timing import Timing
@@ -31,18 +33,7 @@ class Knobs:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Let the core run under these limits for as long as this lasts."""
-        wanted = [
-            (module, name, value)
-            for module, name, value in (
-                (ring, "RING_STEPS_MIN", self.ring_steps),
-                (ring, "CHUNK_ENTRIES_MAX", self.chunk_entries),
-                (chain, "CHUNK_ENTRIES_MAX", self.chunk_entries),
-                (sync, "CHUNK_BYTES_MAX", self.chunk_bytes),
-                (sync, "CHUNKS_PER_REQUEST", self.chunks),
-                (chain, "TAIL_MAX", self.tail),
-            )
-            if value is not None
-        ]
+        wanted = _settings(self)
         before = [(module, name, getattr(module, name)) for module, name, _ in wanted]
         for module, name, value in wanted:
             setattr(module, name, value)
@@ -51,6 +42,20 @@ class Knobs:
         finally:
             for module, name, value in before:
                 setattr(module, name, value)
+
+
+@functools.cache
+def _settings(knobs: Knobs) -> tuple[tuple[ModuleType, str, int], ...]:
+    """Return which constants of which modules are to have which values."""
+    settings = (
+        (ring, "RING_STEPS_MIN", knobs.ring_steps),
+        (ring, "CHUNK_ENTRIES_MAX", knobs.chunk_entries),
+        (chain, "CHUNK_ENTRIES_MAX", knobs.chunk_entries),
+        (sync, "CHUNK_BYTES_MAX", knobs.chunk_bytes),
+        (sync, "CHUNKS_PER_REQUEST", knobs.chunks),
+        (chain, "TAIL_MAX", knobs.tail),
+    )
+    return tuple((module, name, value) for module, name, value in settings if value is not None)
 
 
 @dataclass(frozen=True, slots=True)

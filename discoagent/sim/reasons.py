@@ -88,12 +88,12 @@ def _grace_is_over(step: Step, node: str) -> bool:
 def handovers_are_dated(step: Step) -> None:
     """Note since when a node is unsettled here, for `_grace_is_over`. (This check only looks.)"""
     since = step.observer.unsettled_since
-    for name, peer in step.members.peers.items():
+    for peer in step.peers():
         life = step.world.model.lives.get(peer.replica)
         if life is None or life.settled(peer.node.chain.clock) or peer.node.hidden:
-            since.pop(name, None)
+            since.pop(peer.node.name, None)
         elif peer.node.held is not None:
-            since.setdefault(name, step.world.now)
+            since.setdefault(peer.node.name, step.world.now)
 
 
 def verdicts_have_reasons(step: Step) -> None:

@@ -1,12 +1,14 @@
 """One step of one agent, as the checks see it, and what that agent was seen to show until then."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from discoagent.core.effects import Effect, Event
 from discoagent.core.entry import Entry, Key, ReplicaId
 from discoagent.core.membership import Membership
+from discoagent.core.node import Node
+from discoagent.core.peer import Peer
 from discoagent.core.replica import Replica
 from discoagent.sim.failure import CheckFailed
 
@@ -19,23 +21,23 @@ if TYPE_CHECKING:
 class Observer:
     """What one life of an agent was seen to show, from its effects alone."""
 
-    shown: dict[tuple[str, Key], Entry] = field(default_factory=dict)
+    shown: dict[str, dict[Key, Entry]] = field(default_factory=dict)  # by node; no node is empty
     buried: set[int] = field(default_factory=set)  # registrations that it said have ended
     peaks: dict[str, tuple[int, int]] = field(default_factory=dict)
     unsettled_since: dict[str, float] = field(default_factory=dict)
     heard: dict[ReplicaId, float] = field(default_factory=dict)
-    checked: dict[str, tuple[object, ...]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: whose it was, and what came out of it."""
+    """One step: whose it was, what came out of it, and the nodes that checks are to look at."""
 
     world: "World"
     host: "Host"
     replica: Replica
     effects: list[Effect]
+    names: Collection[str]
 
     @property
     def observer(self) -> Observer:
@@ -46,6 +48,16 @@ class Step:
     def members(self) -> Membership:
         """Return whom the replica knows."""
         return members_of(self.replica)
+
+    def nodes(self) -> list[Node]:
+        """Return what is held of the nodes to look at."""
+        held = self.members.presence.nodes
+        return [held[name] for name in self.names if name in held]
+
+    def peers(self) -> list[Peer]:
+        """Return the others among the nodes to look at."""
+        peers = self.members.peers
+        return [peers[name] for name in self.names if name in peers]
 
     def fail(self, check: Callable[["Step"], None], detail: str) -> CheckFailed:
         """Return the failure of a check, under its name."""
