@@ -38,7 +38,7 @@ EVENTS_SLACK = 2_000  # so many more before the oldest go
 ROWS_READ = 20  # of events, at a time: whoever writes waits no longer
 ROWS_SLACK = 1_000  # of entries, beyond twice those that count
 LIVES_KEPT = 64
-VARIABLES_MAX = 999  # of one statement, in every version of SQLite
+ROWS_TOGETHER = 100  # in one statement
 BUSY_SECONDS = 1.0  # somebody else may look at the file
 WAL_BYTES_KEPT = 4 * 1024 * 1024
 BROKEN_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
@@ -248,7 +248,7 @@ class Database:
             part = events[place : place + EVENTS_TOGETHER]
             packed = pack_events(part)
             rows.append((life, part[0].number, part[-1].number, packed, crc32(packed)))
-        self._insert("events", rows)
+        self._db.executemany("INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?)", rows)
         self._db.execute(
             "UPDATE lives SET number = ? WHERE incarnation = ?", (events[-1].number, life)
         )
@@ -291,13 +291,14 @@ class Database:
     def _insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
         if not rows:
             return
-        width = len(rows[0])
-        at_once = VARIABLES_MAX // width
-        for first in range(0, len(rows), at_once):
-            part = rows[first : first + at_once]
-            places = ",".join(["(" + ",".join("?" * width) + ")"] * len(part))
-            sql = f"INSERT OR REPLACE INTO {table} VALUES {places}"  # noqa: S608 - all words are ours
-            self._db.execute(sql, list(chain.from_iterable(part)))
+        # Two statements a table and no more: each that was used is kept, with the values it had.
+        marks = f"({', '.join('?' * len(rows[0]))})"
+        one = f"INSERT OR REPLACE INTO {table} VALUES {marks}"  # noqa: S608 - all words are ours
+        many = ", ".join([one, *[marks] * (ROWS_TOGETHER - 1)])
+        rest = len(rows) - len(rows) % ROWS_TOGETHER
+        for first in range(0, rest, ROWS_TOGETHER):
+            self._db.execute(many, list(chain.from_iterable(rows[first : first + ROWS_TOGETHER])))
+        self._db.executemany(one, rows[rest:])
 
 
 @contextmanager
