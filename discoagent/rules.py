@@ -207,7 +207,12 @@ def tags(value: object, field: str) -> tuple[str, ...]:
     """Check a list of tags; order is kept and doubles are folded."""
     if not isinstance(value, (list, tuple)):
         refuse(field, "a list of tags", value)
-    return fold_tags([tag(each, field) for each in value], field)
+    for each in value:
+        if type(each) is str and 0 < len(each) <= TAG_BYTES_MAX and each.isascii():
+            if each.isprintable():
+                continue  # nearly every one there is
+        tag(each, field)
+    return fold_tags(value, field)
 
 
 def count_meta(value: Mapping[str, str], field: str) -> None:

@@ -109,10 +109,12 @@ class Replica:
         """Register an entry, or update the one of its key; nothing happens if nothing differs."""
         self._witness(now)
         assert entry.shown, "the member record has verbs of its own"
-        if self.own.get(entry.key) == entry:
+        members = self._members
+        before = members.own.get(entry.key)
+        if before is not None and before == entry:
             return []
-        before = self.own.put(entry, cause)
-        return emit(self._members.presence.stepped(self._members.me, before, entry, cause))
+        members.own.put(entry, cause)
+        return emit(members.presence.stepped(members.me, before, entry, cause))
 
     def withdraw(self, key: Key, cause: Cause, now: float) -> list[Effect]:
         """Remove the entry of that key, if there is one."""
