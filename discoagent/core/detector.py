@@ -180,8 +180,11 @@ class Detector:
         effects: list[Effect] = []
         silent: list[Peer] = []
         patience = 1.5 * self._members.timing.heartbeat_interval
+        heard_since = now - patience
         self.guard.look(now)
         for peer in list(self._members.peers.values()):
+            if peer.heard > heard_since and _well(peer):
+                continue
             if peer.state in PRESENT:
                 effects += self._judge(peer, now)
                 silence = peer.state in PRESENT and now - peer.heard > patience
@@ -344,6 +347,11 @@ class Detector:
                 peer.dialled = now
                 effects.append(Dial(peer.endpoint))
         return effects
+
+
+def _well(peer: Peer) -> bool:
+    """Is there nothing to be judged about a peer that was just heard?"""
+    return peer.state is NodeState.ALIVE and not peer.farewell and peer.refused <= peer.heard
 
 
 def _refused(peer: Peer, at: float, *, mute: bool, by: str) -> None:

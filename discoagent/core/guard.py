@@ -47,8 +47,11 @@ class Guard:
         if self._members.timing.isolation_grace == 0:
             return
         present = [peer for peer in self._members.peers.values() if peer.state in PRESENT]
+        horizon = now - self._members.timing.suspect_after
         silent = {
-            peer.replica.node for peer in present if self._unheard(peer, now) and not peer.farewell
+            peer.replica.node
+            for peer in present
+            if peer.heard < horizon and not peer.farewell and self._unheard(peer, now)
         }
         cut_off = len(present) >= PEERS_MIN and 2 * len(silent) > len(present)
         self._members.silent = (len(silent), len(present)) if cut_off else (0, 0)

@@ -46,6 +46,7 @@ class Membership:
         self.moved: set[str] = set()  # peers that may be shown at another clock than they were
         self.advanced: set[str] = set()  # peers whose clock or state may have changed, likewise
         self.real = 0.0  # the shell's clock; it dates what is told to others
+        self._counted_at = -1  # the clock of our own that the digests hold
         self._targets: tuple[str, ...] | None = None
         self._places: dict[str, dict[str, Peer]] = {}  # by endpoint: a renamed host is several
 
@@ -305,7 +306,9 @@ class Membership:
 
     def count_own(self) -> None:
         """Keep the digests in step with ourselves; called before they are compared or told."""
-        self.digests.count(self.id.node, self.me.hash, self.id.incarnation, self.own.clock)
+        if self._counted_at != self.own.clock:
+            self._counted_at = self.own.clock
+            self.digests.count(self.id.node, self.me.hash, self.id.incarnation, self.own.clock)
 
     def cause(self, word: str) -> Cause:
         """Return a cause that nobody acted for; the shell dates it when it shows the event."""
