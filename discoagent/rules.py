@@ -208,10 +208,9 @@ def tags(value: object, field: str) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)):
         refuse(field, "a list of tags", value)
     for each in value:
-        if type(each) is str and 0 < len(each) <= TAG_BYTES_MAX and each.isascii():
-            if each.isprintable():
-                continue  # nearly every one there is
-        tag(each, field)
+        short = type(each) is str and 0 < len(each) <= TAG_BYTES_MAX
+        if not (short and each.isascii() and each.isprintable()):  # as nearly every one is
+            tag(each, field)
     return fold_tags(value, field)
 
 
