@@ -44,7 +44,7 @@ def arguments(of: Callable[..., object]) -> list[tuple[str, object, object]]:
 
 @pytest.mark.parametrize(("blocking", "awaited"), TWINS, ids=[it[1].__name__ for it in TWINS])
 def test_the_names_are_the_same(blocking: type, awaited: type) -> None:
-    assert public(awaited) == public(blocking)
+    assert public(awaited) == public(blocking), "a name for discoagent/aio, too"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_the_arguments_are_the_same_and_the_answer_is_awaited(
 ) -> None:
     mine, theirs = getattr(awaited, name), getattr(blocking, name)
 
-    assert arguments(mine) == arguments(theirs)
+    assert arguments(mine) == arguments(theirs), "discoagent/aio has it otherwise"
     assert inspect.iscoroutinefunction(mine) is (name not in ITERATED)
     assert inspect.getdoc(mine)
 
