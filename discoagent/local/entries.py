@@ -197,6 +197,10 @@ class Entries:
         """Has the owner of this entry not ended yet?"""
         return self._lifetimes.lives(entry, self.kind(entry))
 
+    def make_way(self, entry: Entry) -> None:
+        """Remove an entry whose owner has ended, though we were not told yet."""
+        self.ended([entry.key], self._lifetimes.ending(entry))
+
     # -- steps
 
     def stamp(self, said: Said, at_ms: int) -> Stamp:

@@ -178,6 +178,11 @@ class Lifetimes:
         process = self.processes.owning(entry.owner)
         return process is not None and not process.ended()
 
+    def ending(self, entry: Entry) -> str:
+        """Return the cause's word for an entry whose owner does not live any more."""
+        process = self.processes.owning(entry.owner)
+        return CauseWord.EXIT if process is None else process.ending()
+
     def keys(self) -> "Collection[Key]":
         """Return the keys of what ends otherwise than by its owner's end alone."""
         return self.leases.keys() | self._wrappers.keys() if self._wrappers else self.leases.keys()
@@ -195,21 +200,30 @@ class Lifetimes:
         self._waiting.clear()
 
     def _process_ended(self, process: Process) -> None:
-        untold = []
+        """Tell what ended with a process; a living wrapper is waited for where nobody else knows
+        how."""
         for key in process.wrapped:
             self._wrappers.pop(key, None)
-            timer = self._waiting.pop(key, None)
-            if timer is not None:
-                timer.cancel()
-                untold.append(key)
+        untold = [key for key in process.wrapped if self._waited_for(key)]
+        known = process.cause != CauseWord.EXIT
+        gone = []
         for key in process.keys:
-            if key in self._wrappers:
+            if key in self._wrappers and not known:
                 self._waiting[key] = self._loop.call_later(WRAPPER_PATIENCE, self._give_up, key)
             else:
-                untold.append(key)
+                gone.append(key)
         if untold:
             self._on_ended(untold, CauseWord.EXIT)
+        if gone:
+            self._on_ended(gone, process.cause)
         self._on_process_end(process)
+
+    def _waited_for(self, key: Key) -> bool:
+        """Was a wrapper's word waited for? It is not any more."""
+        timer = self._waiting.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        return timer is not None
 
     def _give_up(self, key: Key) -> None:
         del self._waiting[key]

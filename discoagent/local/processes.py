@@ -10,11 +10,11 @@ import os
 import select
 from collections.abc import Callable
 
-from discoagent.core.entry import Key
+from discoagent.core.entry import CauseWord, Key
 from discoagent.core.limits import OWNER_IDENTITY_BYTES
 from discoagent.errors import DiscoError
 from discoagent.instance import pack_actor
-from discoagent.local import owners
+from discoagent.local import endings, owners
 
 FACTS_KEPT = 1.0  # seconds until executable and unit are looked up again: a process may exec
 
@@ -26,10 +26,11 @@ class Process:
     their process ended; both in the order in which they came.
     """
 
-    __slots__ = ("actor", "facts", "fd", "keys", "looked_up", "ours", "owner", "wrapped")
+    __slots__ = ("actor", "cause", "facts", "fd", "keys", "looked_up", "ours", "owner", "wrapped")
 
     def __init__(self, facts: owners.ProcessFacts, fd: int, boot: str, now: float) -> None:
         self.fd = fd
+        self.cause = CauseWord.EXIT  # how it ended, as far as that is known
         self.keys: dict[Key, None] = {}
         self.wrapped: dict[Key, None] = {}
         self.ours = owners.in_our_pid_namespace(facts.pid)
@@ -46,6 +47,10 @@ class Process:
     def identity(self) -> bytes:
         """Return the first bytes of the owner, which no other process has."""
         return self.owner[:OWNER_IDENTITY_BYTES]
+
+    def ending(self) -> str:
+        """Return the cause's word for its end, as far as the kernel tells."""
+        return endings.cause(self.facts.pid, self.facts.start, self.fd)
 
     def ended(self) -> bool:
         """Ask the kernel now, for the loop may not have heard yet."""
@@ -119,6 +124,8 @@ class Processes:
         return process
 
     def _on_readable(self, process: Process) -> None:
+        if process.keys:
+            process.cause = process.ending()
         self._drop(process)
         self._on_end(process)
 

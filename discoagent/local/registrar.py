@@ -52,7 +52,7 @@ class Registrar:
         if owners.same_identity(before.owner, wish.owner):
             return self._change(call, before, wish), True
         if not self._entries.lives(before):
-            self._entries.ended([key], CauseWord.EXIT)
+            self._entries.make_way(before)
             return self._add(call, key, wish)
         self._admission.check_replace(call, before, self._entries.kind(before), asker)
         return self._replace(call, before, wish), False

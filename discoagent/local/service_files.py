@@ -132,7 +132,7 @@ class ServiceFiles:
                 owner = owners.describe(unpack_owner(before.owner))
                 raise Conflict(f"id: {key[1]}/{key[2]} is registered by {owner}", field="id")
             if not dry_run:
-                self._entries.ended([key], CauseWord.EXIT)
+                self._entries.make_way(before)
             before = None
         owner_bytes = owners.user_owner(FILE, Owner(self._user(service)))
         wish = Wish(actor, owner_bytes, Lifetime("static"))

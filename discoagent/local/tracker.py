@@ -35,7 +35,7 @@ class Tracker:
         if owners.same_identity(before.owner, wish.owner):
             return self._change(call, before, wish), True
         if not self._entries.lives(before):
-            self._entries.ended([key], CauseWord.EXIT)
+            self._entries.make_way(before)
             return self._add(call, key, wish)
         owner = owners.describe(unpack_owner(before.owner))
         kind = self._entries.kind(before)

@@ -45,7 +45,7 @@ def test_a_process_ends_there_too(cluster: Cluster) -> None:
         events.present()
         asker.register("job", lifetime=["process", process.pid])
         process.kill()
-        assert [next(events).cause, next(events).cause] == ["registered", "exit"]
+        assert [next(events).cause, next(events).cause] == ["registered", "exit:SIGKILL"]
 
 
 def test_ids_in_the_whole_cluster(cluster: Cluster) -> None:

@@ -128,7 +128,7 @@ def test_a_process_ends(agent: AgentProcess) -> None:
         process.kill()
         added, removed = next(events), next(events)
 
-    assert (added.kind, removed.kind, removed.cause) == ("added", "removed", "exit")
+    assert (added.kind, removed.kind, removed.cause) == ("added", "removed", "exit:SIGKILL")
     assert removed.before == added.instance
     assert removed.actor is None
 
@@ -155,7 +155,7 @@ def test_the_asker_ends(agent: AgentProcess) -> None:
             child.send_signal(signal.SIGKILL)
             removed = next(events)
 
-    assert (removed.kind, removed.cause) == ("removed", "exit")
+    assert (removed.kind, removed.cause) == ("removed", "exit:SIGKILL")
 
 
 def test_a_lease_ends_unless_renewed(agent: AgentProcess, asker: Raw) -> None:

@@ -4,8 +4,11 @@ import os
 import sys
 from typing import Any
 
+import pytest
+
 from discoagent.errors import Conflict, InvalidRequest, NoInstance, Refused
 from discoagent.instance import Body, Owner, unpack_actor
+from discoagent.local import endings
 from discoagent.local.owners import Asker
 from tests.agent.local_world import (
     EXECUTABLE,
@@ -110,7 +113,7 @@ def test_a_living_owner_keeps_its_id() -> None:
 
             other.kill()
             await world.event(3)
-            assert world.story()[2:] == [("removed", "exit")]
+            assert world.story()[2:] == [("removed", "exit:SIGKILL")]
 
     in_world(story)
 
@@ -146,7 +149,7 @@ def test_an_ended_owner_makes_way() -> None:
             assert second.ref != first.ref
             assert world.story() == [
                 ("added", "registered"),
-                ("removed", "exit"),
+                ("removed", "exit:SIGKILL"),
                 ("added", "registered"),
             ]
 
@@ -194,8 +197,22 @@ def test_a_wrapper_tells_how_it_ended() -> None:
     in_world(story)
 
 
-def test_a_wrapper_that_says_nothing() -> None:
-    """After a moment the cause is plain `exit`; at once where the wrapper ended, too."""
+def test_where_the_kernel_tells_no_wrapper_is_waited_for() -> None:
+    """The cause is told at once, and the wrapper's word comes too late."""
+
+    async def story(world: World) -> None:
+        with a_process() as child:
+            wrapped = {"lifetime": ["process", child.pid], "wrapper": ME.pid}
+            world.ask("register", service="web", **wrapped)
+            end(child)
+            assert (await world.event(2)).cause.word == "exit:SIGKILL"
+
+    in_world(story)
+
+
+def test_a_wrapper_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does the kernel: after a moment it is plain `exit`; at once where the wrapper ended."""
+    monkeypatch.setattr(endings, "cause", lambda *_: "exit")
 
     async def story(world: World) -> None:
         with a_process() as child, a_process() as wrapper:

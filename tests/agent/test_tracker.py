@@ -107,7 +107,7 @@ def _call(topic: str, key: str, **more: Any) -> Any:
 
 
 def test_lives_as_long_as_its_process() -> None:
-    """It goes with the cause `exit`, and the metas of others stay."""
+    """It goes with the true cause, and the metas of others stay."""
 
     async def story(world: World) -> None:
         with a_process() as process:
@@ -117,7 +117,7 @@ def test_lives_as_long_as_its_process() -> None:
             end(process)
             removed = await world.event(3)
 
-        assert (removed.kind, removed.cause.word) == ("removed", "exit")
+        assert (removed.kind, removed.cause.word) == ("removed", "exit:SIGKILL")
         assert metas(world) == {"alice": [mine.shown]}
 
     in_world(story)
@@ -229,7 +229,7 @@ def test_an_id_belongs_to_its_owner() -> None:
             world.ask("track", topic="room", key="alice", id=row[1])
         assert world.story() == [
             ("added", "registered"),
-            ("removed", "exit"),
+            ("removed", "exit:SIGKILL"),
             ("added", "registered"),
         ]
 

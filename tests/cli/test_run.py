@@ -98,7 +98,7 @@ def test_kill_9_of_the_wrapper(agent: Agent, events: Watch) -> None:
         pid = added(events).instance.lifetime.pid  # type: ignore[union-attr]
         wrapper.kill()
 
-        assert next(events).cause == "exit"
+        assert next(events).cause in ("exit:SIGTERM", "exit")  # as the kernel is new or old
         assert ended(pid or 0)
 
 
@@ -113,7 +113,7 @@ def test_the_entry_of_a_stubborn_command_lives_as_long(agent: Agent, events: Wat
             assert disco.list("web")[0].lifetime.pid == pid
         os.kill(pid, signal.SIGKILL)
 
-        assert next(events).cause == "exit"
+        assert next(events).cause in ("exit:SIGKILL", "exit")
 
 
 def test_a_signal_to_the_wrapper_is_the_command_s(agent: Agent, events: Watch) -> None:

@@ -154,7 +154,7 @@ def test_many_metas_from_several_nodes_and_processes(
 
         child.send_signal(signal.SIGKILL)
         shown = follow(("removed", "alice"), ("removed", "bob"))
-    assert {event.cause for event in far.events[-2:]} == {"exit"}
+    assert {event.cause for event in far.events[-2:]} == {"exit:SIGKILL"}
     assert shown == {"alice": [web.meta, tv.meta, phone.meta]}
 
     web.close()
