@@ -277,7 +277,7 @@ class Life:
 
     def store_returned(self) -> None:
         """Take in that the store can be written again: it knows nothing of what happened since."""
-        self.keeping.all_anew(self._replica.own)
+        self._chronicle.write_anew()
         self._turns.begin()
 
     def close(self) -> None:

@@ -67,6 +67,11 @@ class Chronicle:
         """Begin the log: what is shown by now was not made in this life."""
         self._past.begin()
 
+    def write_anew(self) -> None:
+        """Give the store what it needs after it could not be written: it knows nothing of it."""
+        self.keeping.all_anew(self._own)
+        self._past.write_anew()
+
     def tell(self, events: list[Event]) -> None:
         """Keep what one call of the replica changed, and tell watchers of it."""
         for logged in self._history.follow(events):

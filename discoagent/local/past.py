@@ -60,6 +60,10 @@ class Past:
     def begin(self) -> None:
         """Begin the log: the first sync is complete."""
         self._history.begin()
+        self.write_anew()
+
+    def write_anew(self) -> None:
+        """Have written where the log began, too; the events that the store has missed are lost."""
         self._store.note_baseline(self._baseline)
         self._write()
 

@@ -316,7 +316,10 @@ def _breaks() -> Iterator[None]:
 def _events(packed: Any, checksum: Any) -> list[LoggedEvent]:
     if not isinstance(packed, bytes) or crc32(packed) != checksum:
         raise BrokenStoreError("events are not as they were written")
-    return list(unpack_events(packed))
+    try:
+        return list(unpack_events(packed))
+    except Exception as error:  # whatever shape the nonsense has
+        raise BrokenStoreError("events of another shape") from error
 
 
 def _checksum(key: bytes, row: bytes | None) -> int:
