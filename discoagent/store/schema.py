@@ -1,7 +1,7 @@
 """The file of the store: its tables, how a batch is written in one transaction, and what is read.
 
-Rows go in a hundred at a time, with one statement: the interpreter is held only to bind them, and
-the loop runs while SQLite writes. Blobs carry a checksum, for SQLite keeps none of its own.
+Rows go in many at a time, with one statement: the interpreter is held only to bind them, and the
+loop runs while SQLite writes. Blobs carry a checksum, for SQLite keeps none of its own.
 
 Entries are a log: what changes is appended, and the last row of a key counts. In the order of keys
 each row would touch a page of its own; to know where the former one is would take memory. When most
@@ -38,8 +38,10 @@ EVENTS_SLACK = 2_000  # so many more before the oldest go
 ROWS_READ = 20  # of events, at a time: whoever writes waits no longer
 ROWS_SLACK = 1_000  # of entries, beyond twice those that count
 LIVES_KEPT = 64
-ROWS_TOGETHER = 100  # in one statement
+ROWS_TOGETHER = 128  # in one statement; a power of two
+EVENT_ROWS_TOGETHER = 8  # which are large
 BUSY_SECONDS = 1.0  # somebody else may look at the file
+CACHE_KIB = 512  # rows are appended: few pages are touched twice
 WAL_BYTES_KEPT = 4 * 1024 * 1024
 BROKEN_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 
@@ -87,6 +89,7 @@ class Database:
                 "locking_mode = EXCLUSIVE",  # no shared memory, which a cut-off file takes away
                 "journal_mode = WAL",
                 "synchronous = NORMAL",
+                f"cache_size = -{CACHE_KIB}",
                 f"journal_size_limit = {WAL_BYTES_KEPT}",
             ):
                 self._db.execute(f"PRAGMA {pragma}").fetchall()
@@ -248,7 +251,7 @@ class Database:
             part = events[place : place + EVENTS_TOGETHER]
             packed = pack_events(part)
             rows.append((life, part[0].number, part[-1].number, packed, crc32(packed)))
-        self._db.executemany("INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?)", rows)
+        self._insert("events", rows, EVENT_ROWS_TOGETHER)
         self._db.execute(
             "UPDATE lives SET number = ? WHERE incarnation = ?", (events[-1].number, life)
         )
@@ -288,17 +291,22 @@ class Database:
         if oldest is not None:
             self._db.execute("DELETE FROM events WHERE (life, first) < (?, ?)", oldest)
 
-    def _insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
-        if not rows:
-            return
-        # Two statements a table and no more: each that was used is kept, with the values it had.
-        marks = f"({', '.join('?' * len(rows[0]))})"
-        one = f"INSERT OR REPLACE INTO {table} VALUES {marks}"  # noqa: S608 - all words are ours
-        many = ", ".join([one, *[marks] * (ROWS_TOGETHER - 1)])
-        rest = len(rows) - len(rows) % ROWS_TOGETHER
-        for first in range(0, rest, ROWS_TOGETHER):
-            self._db.execute(many, list(chain.from_iterable(rows[first : first + ROWS_TOGETHER])))
-        self._db.executemany(one, rows[rest:])
+    def _insert(
+        self, table: str, rows: Sequence[Sequence[Any]], together: int = ROWS_TOGETHER
+    ) -> None:
+        """Insert rows by few statements, for each waits until the loop lets the interpreter go.
+
+        Their sizes are powers of two: each that was used is kept, with the values it had last.
+        """
+        first = 0
+        while first < len(rows):
+            while together > len(rows) - first:
+                together //= 2
+            part = rows[first : first + together]
+            marks = f"({', '.join('?' * len(part[0]))})"
+            sql = f"INSERT OR REPLACE INTO {table} VALUES {', '.join([marks] * together)}"  # noqa: S608 - all words are ours
+            self._db.execute(sql, list(chain.from_iterable(part)))
+            first += together
 
 
 @contextmanager
