@@ -105,7 +105,7 @@ def test_who_is_online_in_a_chat_room(environ: dict[str, str], tmp_path: Path) -
             say(phone, "/on radio")
             tv.line("^[*] alice is on radio now$")
             bob.signal(signal.SIGKILL)
-            tv.line("^[*] bob left [(]exit[)]$")
+            tv.line("^[*] bob left [(]exit(:SIGKILL)?[)]$")
             assert tv.process.stdin is not None
             tv.process.stdin.close()
             assert tv.code() == 0
