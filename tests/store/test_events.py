@@ -30,6 +30,7 @@ EVENTS = st.builds(
     ENTRIES,
     ENTRIES,
     st.builds(Cause, st.text(max_size=9), st.binary(max_size=9), NUMBERS),
+    st.just(0),
 )
 LOGGED = st.builds(
     LoggedEvent,
