@@ -43,7 +43,13 @@ EXECUTABLE = os.path.realpath(sys.executable)
 class World:
     """One agent's local half. `events` are those of the replica, `sent` the frames of watches."""
 
-    def __init__(self, *, services_dir: str | None = None, incarnation: int = 5_000) -> None:
+    def __init__(
+        self,
+        *,
+        services_dir: str | None = None,
+        incarnation: int = 5_000,
+        endpoint: str = "10.0.0.5:7800",
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.wall_ms = 1_790_000_000_000
         self.events: list[Event] = []
@@ -54,7 +60,7 @@ class World:
             node="a",
             incarnation=incarnation,
             cluster="test",
-            record=MemberRecord("10.0.0.5:7800", "1"),
+            record=MemberRecord(endpoint, "1"),
             timing=Timing(),
             now=0.0,
         )
