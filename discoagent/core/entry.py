@@ -22,6 +22,9 @@ class Kind(IntEnum):
     FORGOTTEN = 3
 
 
+_SHOWN = (Kind.SERVICE, Kind.PRESENCE)  # looked up once: it is asked of every entry, again and again
+
+
 class ReplicaId(NamedTuple):
     """One life of one node's agent."""
 
@@ -76,7 +79,7 @@ class Entry:
     @property
     def shown(self) -> bool:
         """Is this an entry that users may see?"""
-        return self.kind in (Kind.SERVICE, Kind.PRESENCE)
+        return self.kind in _SHOWN
 
     def same_owner(self, other: "Entry") -> bool:
         """Does the same process own both?"""
