@@ -22,7 +22,7 @@ class Kind(IntEnum):
     FORGOTTEN = 3
 
 
-_SHOWN = (Kind.SERVICE, Kind.PRESENCE)  # looked up once: it is asked of every entry, again and again
+_SHOWN = (Kind.SERVICE, Kind.PRESENCE)  # asked of every entry, again and again
 
 
 class ReplicaId(NamedTuple):
