@@ -206,9 +206,9 @@ class Lives(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         """Leases run out, and checks fail."""
         began = self.loop.now
-        over = asyncio.Event()
-        self.loop.call_later(seconds, over.set)  # seconds of virtual time
-        self.loop.run_until_complete(over.wait())
+        passed = asyncio.Event()
+        self.loop.call_later(seconds, passed.set)  # seconds of virtual time
+        self.loop.run_until_complete(passed.wait())
         over = [name for name, when in self.leases.items() if when <= self.loop.now]
         failed = [name for name, when in self.checked.items() if began < when <= self.loop.now]
         for name in over:
