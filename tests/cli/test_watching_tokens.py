@@ -107,7 +107,8 @@ def test_save_token(disco: Disco, ask: Ask, agent: Agent, tmp_path: Path) -> Non
         disco.register("web", id="x", static=True)
         last = json.loads(line(watch))  # so the one before was saved
     assert file.read_text().strip() != ""
-    assert [it.name for it in tmp_path.iterdir()] == ["at"]
+    # It was killed, perhaps in the midst of saving: beside the file may be what was to replace it.
+    assert {it.name for it in tmp_path.iterdir() if not it.name.startswith(".at.")} == {"at"}
     disco.register("web", id="y", static=True)
 
     arguments = ("--from", file.read_text().strip(), "--save-token", str(file))
