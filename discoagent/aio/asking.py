@@ -19,7 +19,6 @@ from discoagent.client.asking import (
 )
 from discoagent.client.calls import Greeting, Since, words
 from discoagent.client.session import Call
-from discoagent.errors import NoInstance
 from discoagent.instance import NO_META, Instance, Json
 
 F = TypeVar("F", bound=AsyncFollowing[Any])
@@ -77,10 +76,7 @@ class Asking(Base):
         """Return a usable instance that has a port; see `Disco.resolve`."""
         pairs = tuple(prefer.items())
         members = await self.members() if pairs else ()
-        found = choice.resolvable(await self.list(service, tag=tag))
-        if not found:
-            raise NoInstance(f"{service}: no usable instance with a port")
-        return choice.choose(found, pairs, members)
+        return choice.resolved(service, await self.list(service, tag=tag), pairs, members)
 
     async def services(self) -> Jsons:
         """Return `{"service", "total", "usable", "states"}` of each service, sorted."""

@@ -1,31 +1,19 @@
 """`AsyncDisco`: see the package's docstring."""
 
 import asyncio
-from types import TracebackType
-from typing import Self
 
+from discoagent.aio.closing import AsyncClosing
 from discoagent.aio.operating import Operating
 from discoagent.aio.tending import Tending
 from discoagent.aio.tracking import Tracking
 
 
-class AsyncDisco(Tracking, Tending, Operating):
+class AsyncDisco(Tracking, Tending, Operating, AsyncClosing):
     """The agent on this host, to ask and to register with, for the tasks of one event loop.
 
     `socket`: the path of the agent's socket; None: DISCO_SOCKET, else the first default path where
     an agent listens. `timeout`: seconds that one answer may take. It connects when first used.
     """
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """End the registrations held by this client and its watches, and give everything back.

@@ -1,9 +1,9 @@
 """The handles of what this client holds: registrations and metas."""
 
 from collections.abc import Iterable, Mapping
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
+from discoagent.aio.closing import AsyncClosing
 from discoagent.checks import Check
 from discoagent.client import calls, presence
 from discoagent.client.held import Held
@@ -25,28 +25,7 @@ class Speaker(Protocol):
         """End it."""
 
 
-class _Closing:
-    """What can be closed, by hand or at the end of `async with`."""
-
-    __slots__ = ()
-
-    async def close(self) -> None:
-        """End it."""
-        raise NotImplementedError
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-
-class AsyncRegistration(Registered, _Closing):
+class AsyncRegistration(Registered, AsyncClosing):
     """One registration: read it, change it, end it; as `Registration`."""
 
     __slots__ = ("_speaker",)
@@ -102,7 +81,7 @@ class AsyncRegistration(Registered, _Closing):
         await self._speaker.end(self._held)
 
 
-class AsyncTrack(TrackedMeta, _Closing):
+class AsyncTrack(TrackedMeta, AsyncClosing):
     """One meta of a key: read it, change it, end it; as `Track`."""
 
     __slots__ = ("_speaker",)

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from discoagent.aio.line import Line
 from discoagent.aio.link import Link
 from discoagent.client.held import Errand, Held, HeldKey, Holdings
-from discoagent.client.keeper import BUSY_RETRY_SECONDS, RETRY_SECONDS, Keeper, succeed
+from discoagent.client.keeper import BUSY_RETRY_SECONDS, Keeper, pause_before, succeed
 from discoagent.errors import DiscoError, TimeoutExpired
 
 _logger = logging.getLogger("discoagent.client")
@@ -124,7 +124,7 @@ class AsyncKeeper:
             except DiscoError:
                 self._helpless = True
                 self._move()
-                await self._sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
+                await self._sleep(pause_before(tries))
                 tries += 1
             else:
                 await self._sleep(self._pause())

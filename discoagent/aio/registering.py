@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from discoagent import rules
 from discoagent.aio.base import Base
@@ -20,6 +20,10 @@ from discoagent.instance import NO_META, Instance, Json
 
 Registered = list[AsyncRegistration | DiscoError]
 Made = list[Held | DiscoError]
+
+
+def _instance_key(row: Row) -> tuple[str, ...]:
+    return row[0], row[1]
 
 
 class Registering(Base):
@@ -137,7 +141,7 @@ class Registering(Base):
             if held is not None:
                 self._keeper.end_later(held)
             raise
-        self._dropped((row[0], row[1]))
+        self._dropped(_instance_key(row))
         return row
 
     # -- for handles -------------------------------------------------------------------------------
@@ -213,10 +217,12 @@ class Registering(Base):
             if isinstance(held, Held):
                 self._keeper.end_later(held)
 
-    async def _noted(self, call: Call[Row]) -> Row:
-        """Change by id, and keep the change, to say it again with the registration."""
+    async def _noted(
+        self, call: Call[Row], key_of: Callable[[Row], tuple[str, ...]] = _instance_key
+    ) -> Row:
+        """Change by name, and keep the change, to say it again with what is held."""
         row = await self._ask(call)
-        held = self._keeper.find((row[0], row[1]))
+        held = self._keeper.find(key_of(row))
         if held is not None:
             held.row = row
         return row

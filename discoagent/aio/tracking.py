@@ -41,14 +41,8 @@ class Tracking(Asking, Registering):
 
     async def retrack(self, topic: str, ref: str, meta: Mapping[str, Any] | None = None) -> Tracked:
         """Change a meta of this node, named by its ref; see `Disco.retrack`."""
-        return Tracked.from_row(await self._whole(self._retracked(topic, ref, meta)))
-
-    async def _retracked(self, topic: str, ref: str, meta: Mapping[str, Any] | None) -> Row:
-        row = await self._ask(presence.retrack(topic, ref, meta))
-        held = self._keeper.find(presence.key_of(row))
-        if held is not None:
-            held.row = row
-        return row
+        call = presence.retrack(topic, ref, meta)
+        return Tracked.from_row(await self._whole(self._noted(call, presence.key_of)))
 
     async def untrack(self, topic: str, ref: str, cause: str | None = None) -> Tracked:
         """End a meta of this node, named by its ref; see `Disco.untrack`."""

@@ -5,15 +5,15 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import suppress
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from discoagent.aio.closing import AsyncClosing
 from discoagent.aio.line import Line
 from discoagent.aio.link import Stream
 from discoagent.api import Status
 from discoagent.client import calls
 from discoagent.client.calls import Since
-from discoagent.client.keeper import RETRY_SECONDS
+from discoagent.client.keeper import pause_before
 from discoagent.client.session import Answer, Call
 from discoagent.client.view import EventRow, View
 from discoagent.client.watch import ROOM_BATCHES
@@ -24,7 +24,7 @@ from discoagent.presence import AnyEvent, PresenceEvent, event_of
 E = TypeVar("E")
 
 
-class AsyncFollowing(AsyncIterator[E], Generic[E]):
+class AsyncFollowing(AsyncClosing, AsyncIterator[E], Generic[E]):
     """Events as they happen: first the present as `added`, then `synced`, then every change.
 
     Iterate over it in one task at a time; it ends after `close`. While the agent is away it waits,
@@ -97,14 +97,6 @@ class AsyncFollowing(AsyncIterator[E], Generic[E]):
 
     async def __aenter__(self) -> Self:
         return await self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     def __del__(self) -> None:
         # `async for event in disco.watch(): break` leaves nothing behind.
@@ -189,7 +181,7 @@ class AsyncFollowing(AsyncIterator[E], Generic[E]):
     async def _reopen(self, deadline: float | None) -> None:
         """Look for the agent again; between two looks, wait."""
         if self._tries:
-            pause = RETRY_SECONDS[min(self._tries, len(RETRY_SECONDS)) - 1]
+            pause = pause_before(self._tries - 1)
             if deadline is not None:
                 pause = min(pause, deadline - time.monotonic())
             with suppress(TimeoutError):

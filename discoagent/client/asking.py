@@ -11,7 +11,6 @@ from discoagent.client.base import Base
 from discoagent.client.calls import FOR_EVER_MS, Greeting, Since, words
 from discoagent.client.lasting import milliseconds
 from discoagent.client.session import Call
-from discoagent.errors import NoInstance
 from discoagent.instance import NO_META, Instance, Json, Member
 
 if TYPE_CHECKING:  # loaded when used: half of what would be loaded for `discoctl list`
@@ -97,10 +96,7 @@ class Asking(Base):
 
         pairs = tuple(prefer.items())
         members = self.members() if pairs else ()
-        found = choice.resolvable(self.list(service, tag=tag))
-        if not found:
-            raise NoInstance(f"{service}: no usable instance with a port")
-        return choice.choose(found, pairs, members)
+        return choice.resolved(service, self.list(service, tag=tag), pairs, members)
 
     def services(self) -> Jsons:
         """Return `{"service", "total", "usable", "states"}` of each service, sorted."""

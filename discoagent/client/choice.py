@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+from discoagent.errors import NoInstance
 from discoagent.instance import NO_META, Instance, Member
 
 Pairs = Sequence[tuple[str, str]]
@@ -35,6 +36,16 @@ def choose(
     import random
 
     return random.choice([it for it in instances if worth(it) == best])  # noqa: S311 - no secret
+
+
+def resolved(
+    service: str, instances: Iterable[Instance], prefer: Pairs, members: Iterable[Member]
+) -> Instance:
+    """Choose one that can be connected to. Raises NoInstance if there is none."""
+    found = resolvable(instances)
+    if not found:
+        raise NoInstance(f"{service}: no usable instance with a port")
+    return choose(found, prefer, members)
 
 
 def _worth(prefer: Pairs, members: Iterable[Member]) -> Callable[[Instance], tuple[int, int]]:

@@ -10,10 +10,8 @@ Whatever asks the agent raises a `DiscoError` (see `errors.py`): AgentUnavailabl
 listens, TimeoutExpired if somebody listens and does not answer.
 """
 
-from types import TracebackType
-from typing import Self
-
 from discoagent.client.calls import Greeting, Spec
+from discoagent.client.closing import Closing
 from discoagent.client.operating import Operating
 from discoagent.client.tending import Tending
 from discoagent.client.tracking import Tracking
@@ -21,23 +19,12 @@ from discoagent.client.tracking import Tracking
 __all__ = ["Disco", "Greeting", "Spec"]
 
 
-class Disco(Tracking, Tending, Operating):
+class Disco(Tracking, Tending, Operating, Closing):
     """The agent on this host, to ask and to register with. Safe over threads, not over fork.
 
     `socket`: the path of the agent's socket; None: DISCO_SOCKET, else the first default path where
     an agent listens. `timeout`: seconds that one answer may take. It connects when first used.
     """
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the registrations held by this client and its watches, and give everything back.

@@ -148,7 +148,7 @@ class Keeper:
                         connection.close()
                     connection = None
                     self._give_up()
-                    bell.wait(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
+                    bell.wait(pause_before(tries))
                     tries += 1
         finally:
             if connection is not None:
@@ -236,3 +236,8 @@ def succeed(path: str, held: Held) -> None:
             if former.closing and not former.closed:
                 held.said_to = 0  # the former's end may have come after this beginning
         _newest[path, held.key] = held
+
+
+def pause_before(again: int) -> float:
+    """Return how many seconds to wait before an agent is looked for again; the first time is 0."""
+    return RETRY_SECONDS[min(again, len(RETRY_SECONDS) - 1)]

@@ -140,7 +140,7 @@ class Registering(Base):
             check=check,
         )
         row = self._pool.ask(call)
-        self._note(row)
+        self._note((row[0], row[1]), row)
         return Instance.from_row(row)
 
     def renew(self, id: str) -> Instance:  # noqa: A002 - the contract's word
@@ -158,8 +158,7 @@ class Registering(Base):
         except (AgentUnavailable, TimeoutExpired):
             self._end_later(id)
             raise
-        if self._kept is not None and (held := self._kept.find((row[0], row[1]))) is not None:
-            self._kept.drop(held)
+        self._forget((row[0], row[1]))
         return Instance.from_row(row)
 
     # -- for handles -------------------------------------------------------------------------------
@@ -261,10 +260,15 @@ class Registering(Base):
             raise connection.broken
         return results
 
-    def _note(self, row: Row) -> None:
-        """Keep a change that was asked for by id, to say it again with the registration."""
-        if self._kept is not None and (held := self._kept.find((row[0], row[1]))) is not None:
+    def _note(self, key: tuple[str, ...], row: Row) -> None:
+        """Keep a change that was asked for by name, to say it again with what is held."""
+        if self._kept is not None and (held := self._kept.find(key)) is not None:
             held.row = row
+
+    def _forget(self, key: tuple[str, ...]) -> None:
+        """Hold what was ended by name no longer."""
+        if self._kept is not None and (held := self._kept.find(key)) is not None:
+            self._kept.drop(held)
 
 
 def seeing_ms(timeout: float | None) -> int:

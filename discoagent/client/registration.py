@@ -1,11 +1,11 @@
 """The handle of one registration that this process made."""
 
 from collections.abc import Iterable, Mapping
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from discoagent.checks import Check
 from discoagent.client import calls
+from discoagent.client.closing import Closing
 from discoagent.client.held import Held
 from discoagent.client.lasting import Row
 from discoagent.client.session import Call
@@ -63,7 +63,7 @@ class Registered:
         return self._held.newest().ended
 
 
-class Registration(Registered):
+class Registration(Registered, Closing):
     """One registration: read it, change it, end it. Safe over threads.
 
     Of several for the same id in one process the newest owns the entry: `close` of an older one
@@ -125,14 +125,3 @@ class Registration(Registered):
         If the agent is away, that is done when it is back, as long as this client lives.
         """
         self._speaker.end(self._held)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -1,10 +1,10 @@
 """The handle of one meta that this process tracks."""
 
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from discoagent.client import presence
+from discoagent.client.closing import Closing
 from discoagent.client.held import Held
 from discoagent.client.lasting import Row
 from discoagent.client.registration import Speaker
@@ -53,7 +53,7 @@ class TrackedMeta:
         return (self._held.row[0], self._held.row[1])
 
 
-class Track(TrackedMeta):
+class Track(TrackedMeta, Closing):
     """One meta of a key: read it, change it, end it. Safe over threads."""
 
     __slots__ = ("_speaker",)
@@ -82,14 +82,3 @@ class Track(TrackedMeta):
         If the agent is away, that is done when it is back, as long as this client lives.
         """
         self._speaker.end(self._held)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

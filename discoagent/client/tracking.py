@@ -57,8 +57,7 @@ class Tracking(Asking, Registering):
         from discoagent.presence import Tracked
 
         row = self._pool.ask(presence.retrack(topic, ref, meta))
-        if self._kept is not None and (held := self._kept.find(presence.key_of(row))) is not None:
-            held.row = row
+        self._note(presence.key_of(row), row)
         return Tracked.from_row(row)
 
     def untrack(self, topic: str, ref: str, cause: str | None = None) -> "Tracked":
@@ -70,8 +69,7 @@ class Tracking(Asking, Registering):
         from discoagent.presence import Tracked
 
         row = self._pool.ask(presence.untrack(topic, ref, cause=cause))
-        if self._kept is not None and (held := self._kept.find(presence.key_of(row))) is not None:
-            self._kept.drop(held)
+        self._forget(presence.key_of(row))
         return Tracked.from_row(row)
 
     @overload

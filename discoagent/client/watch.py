@@ -6,15 +6,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from discoagent.api import WATCH_CREDIT, Status
 from discoagent.client import calls
 from discoagent.client.bell import Bell
 from discoagent.client.calls import Since
+from discoagent.client.closing import Closing
 from discoagent.client.connection import Connection, dial
-from discoagent.client.keeper import RETRY_SECONDS
+from discoagent.client.keeper import pause_before
 from discoagent.client.pool import forked
 from discoagent.client.session import Answer, Call
 from discoagent.client.view import EventRow, View
@@ -26,7 +26,7 @@ E = TypeVar("E")
 ROOM_BATCHES = WATCH_CREDIT // 2  # consumed before the agent is told that there is room again
 
 
-class Following(Iterator[E], Generic[E]):
+class Following(Closing, Iterator[E], Generic[E]):
     """Events as they happen: first the present as `added`, then `synced`, then every change.
 
     Iterate over it in one thread; it ends after `close`, which may come from any thread. While the
@@ -104,17 +104,6 @@ class Following(Iterator[E], Generic[E]):
         self._closed = True
         self._bell.ring()
         self._release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         # `for event in disco.watch(): break` leaves nothing behind.
@@ -235,7 +224,7 @@ class Following(Iterator[E], Generic[E]):
     def _reopen(self, deadline: float | None) -> None:
         """Look for the agent again; between two looks, wait."""
         if self._tries:
-            pause = RETRY_SECONDS[min(self._tries, len(RETRY_SECONDS)) - 1]
+            pause = pause_before(self._tries - 1)
             if deadline is not None:
                 pause = min(pause, deadline - time.monotonic())
             self._bell.wait(pause)
