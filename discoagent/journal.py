@@ -65,9 +65,7 @@ class JournalHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one record."""
-        message = record.getMessage()
-        if record.exc_info:
-            message = f"{message}\n{logging.Formatter().formatException(record.exc_info)}"
+        message = self.format(record)  # with its traceback, if there is one
         fields = {
             "MESSAGE": message[: RECORD_BYTES_MAX // 2],
             "PRIORITY": str(priority(record.levelno)),

@@ -122,7 +122,6 @@ class Life:
             store=store,
             send_here=self._socket.send,
             send_peers=self._transport.send,
-            dial=dial,
             spawn=self._spawn,
             perform=self._perform,
             clock=clock,

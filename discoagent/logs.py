@@ -59,10 +59,7 @@ class Monitor(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand one record over."""
-        message = record.getMessage()
-        if record.exc_info:
-            message = f"{message}\n{logging.Formatter().formatException(record.exc_info)}"
-        self._take(int(record.created * 1000), record.levelname.lower(), message)
+        self._take(int(record.created * 1000), record.levelname.lower(), self.format(record))
 
 
 def set_up(level: str, form: str | None = None) -> None:

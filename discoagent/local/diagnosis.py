@@ -48,7 +48,6 @@ class PeerFacts(NamedTuple):
     answered: bool
     hears_us: float | None
     skew: float | None
-    version: str
 
 
 class RefusalFacts(NamedTuple):
@@ -63,7 +62,6 @@ class Facts(NamedTuple):
     """What was found out about an agent and its host."""
 
     node: str
-    version: str
     bind: str
     advertise: str
     advertised: DialOutcome

@@ -127,14 +127,6 @@ class Door:
         """Do more operations, by who knows how."""
         self._done.update(handlers)
 
-    def answer(self, caller: Caller, body: Any) -> None:
-        """Give the last answer to a request."""
-        self._answer(caller, body)
-
-    def answer_change(self, caller: Caller, body: Any) -> None:
-        """Give the last answer once it is sure that the change is not forgotten."""
-        self._answer_change(caller, body)
-
     def take(self, name: bytes, peer: str, frame: "bytes | memoryview") -> None:
         """Read one request, do what it asks, answer it or say why not."""
         try:
@@ -165,10 +157,12 @@ class Door:
             error = DiscoError(f"internal error of the agent: {error!r}")
         self._last(caller.name, api.failed(caller.number, error))
 
-    def _answer(self, caller: Caller, body: Any) -> None:
+    def answer(self, caller: Caller, body: Any) -> None:
+        """Give the last answer to a request."""
         self._last(caller.name, api.done(caller.number, body))
 
-    def _answer_change(self, caller: Caller, body: Any) -> None:
+    def answer_change(self, caller: Caller, body: Any) -> None:
+        """Give the last answer once it is sure that the change is not forgotten."""
         self._last_of_change(caller.name, api.done(caller.number, body))
 
     def _when_ready(self, caller: Caller, wait_ms: int, then: Callable[[], None]) -> None:
@@ -190,14 +184,14 @@ class Door:
     # -- queries
 
     def _hello(self, caller: Caller, _: operations.Hello) -> None:
-        self._answer(caller, self._house.about.hello())
+        self.answer(caller, self._house.about.hello())
 
     def _ping(self, caller: Caller, _: operations.Ping) -> None:
-        self._answer(caller, {"node": self._house.about.hello()["node"]})
+        self.answer(caller, {"node": self._house.about.hello()["node"]})
 
     def _status(self, caller: Caller, call: operations.StatusOf) -> None:
         self._when_ready(
-            caller, call.ready_ms, lambda: self._answer(caller, self._house.about.status())
+            caller, call.ready_ms, lambda: self.answer(caller, self._house.about.status())
         )
 
     def _list(self, caller: Caller, call: operations.List) -> None:
@@ -211,7 +205,7 @@ class Door:
         """Send one page a turn, so that a long list holds nobody up; stop if nobody is there."""
         page = next(pages, None)
         if page is None:
-            self._answer(caller, last)
+            self.answer(caller, last)
         elif not page:
             self._later(partial(self._pages, caller, pages, last))
         elif self._send(caller.name, api.more(caller.number, page)):
@@ -225,21 +219,21 @@ class Door:
             shown = self._queries.resolve(call.id)
             row = row_of(shown.node, shown.entry, shown.overlay)
             known = self._registrar.known_of_checks(shown)
-            self._answer(caller, {"row": row, "checks": known, **self._quality()})
+            self.answer(caller, {"row": row, "checks": known, **self._quality()})
 
         self._when_ready(caller, call.wait_ms, answer)
 
     def _services(self, caller: Caller, call: operations.Services) -> None:
         def answer() -> None:
             services = self._queries.services()
-            self._answer(caller, {"services": services, **self._quality()})
+            self.answer(caller, {"services": services, **self._quality()})
 
         self._when_ready(caller, call.wait_ms, answer)
 
     def _members(self, caller: Caller, call: operations.Members) -> None:
         def answer() -> None:
             members = self._queries.members(self._house.now())
-            self._answer(caller, {"members": members, **self._quality()})
+            self.answer(caller, {"members": members, **self._quality()})
 
         self._when_ready(caller, call.wait_ms, answer)
 
@@ -253,7 +247,7 @@ class Door:
     def _topics(self, caller: Caller, call: presence_operations.Topics) -> None:
         def answer() -> None:
             topics = self._queries.topics()
-            self._answer(caller, {"topics": topics, **self._quality()})
+            self.answer(caller, {"topics": topics, **self._quality()})
 
         self._when_ready(caller, call.wait_ms, answer)
 
@@ -276,28 +270,28 @@ class Door:
         # to wait; and an answer that waits is one that a killed agent never gives.
         itself = call.lifetime.kind == "process" and call.lifetime.pid in (None, caller.asker.pid)
         again = itself or call.wrapper is not None
-        answer = self._answer if again else self._answer_change
+        answer = self.answer if again else self.answer_change
         answer(caller, {"row": row, "adopted": adopted})
 
     def _update(self, caller: Caller, call: operations.Update) -> None:
-        self._answer_change(caller, {"row": self._registrar.update(call, caller.asker)})
+        self.answer_change(caller, {"row": self._registrar.update(call, caller.asker)})
 
     def _renew(self, caller: Caller, call: operations.Renew) -> None:
-        self._answer(caller, {"row": self._registrar.renew(call, caller.asker)})
+        self.answer(caller, {"row": self._registrar.renew(call, caller.asker)})
 
     def _ttl(self, caller: Caller, call: operations.Ttl) -> None:
-        self._answer_change(caller, {"row": self._registrar.ttl(call, caller.asker)})
+        self.answer_change(caller, {"row": self._registrar.ttl(call, caller.asker)})
 
     def _deregister(self, caller: Caller, call: operations.Deregister) -> None:
-        self._answer_change(caller, {"row": self._registrar.deregister(call, caller.asker)})
+        self.answer_change(caller, {"row": self._registrar.deregister(call, caller.asker)})
 
     def _retrack(self, caller: Caller, call: presence_operations.Retrack) -> None:
         row = self._tracker.retrack(call, caller.asker)
-        answer = self._answer if call.meta is None else self._answer_change
+        answer = self.answer if call.meta is None else self.answer_change
         answer(caller, {"row": row})
 
     def _untrack(self, caller: Caller, call: presence_operations.Untrack) -> None:
-        self._answer_change(caller, {"row": self._tracker.untrack(call, caller.asker)})
+        self.answer_change(caller, {"row": self._tracker.untrack(call, caller.asker)})
 
     # -- watches
 
@@ -321,7 +315,7 @@ class Door:
     def _cancel(self, caller: Caller, call: operations.Cancel) -> None:
         self._watches.cancel(caller.name, call.watch)
         self._monitors.cancel(caller.name, call.watch)
-        self._answer(caller, {})
+        self.answer(caller, {})
 
     def _more(self, caller: Caller, call: operations.More) -> None:
         self._watches.more(caller.name, call.watch, call.batches)
@@ -331,14 +325,14 @@ class Door:
     def _seen(self, caller: Caller, call: operations.Seen) -> None:
         def answer(found: Question) -> None:
             seen = [[node, took * 1000] for node, took in sorted(found.seen.items())]
-            self._answer(caller, {"seen": seen, "missing": found.missing})
+            self.answer(caller, {"seen": seen, "missing": found.missing})
 
         self._seeing.ask_own(call.nodes, call.wait_ms / 1000, self._waits(caller), answer)
 
     def _converged(self, caller: Caller, call: operations.Converged) -> None:
         def answer(found: Question) -> None:
             nodes = [[node, *found.standing(node)] for node in sorted(found.here)]
-            self._answer(caller, {"nodes": nodes, **self._quality()})
+            self.answer(caller, {"nodes": nodes, **self._quality()})
 
         self._seeing.ask_all(call.wait_ms / 1000, self._waits(caller), answer)
 
@@ -355,14 +349,14 @@ class Door:
             if isinstance(outcome, DiscoError):
                 self._fail(caller, outcome)
             else:
-                self._answer(caller, {"results": outcome})
+                self.answer(caller, {"results": outcome})
 
         self._house.join(call, answer)
 
     def _leave(self, caller: Caller, _: operations.Leave) -> None:
         self._house.privileges.check_operator(caller.asker, "leave")
         self._house.leave()
-        self._answer(caller, {})
+        self.answer(caller, {})
 
 
 def _pages_of(rows: list[Row], call: operations.List) -> Iterator[list[Row]]:

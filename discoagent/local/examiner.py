@@ -8,11 +8,10 @@ import asyncio
 import os
 import resource
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from discoagent import __version__
 from discoagent.clock import Clock
 from discoagent.core.effects import DialOutcome, Refused
 from discoagent.core.messages import Envelope, Message, Probe, ProbeReply
@@ -21,6 +20,7 @@ from discoagent.core.telling import MemberView
 from discoagent.endpoints import Endpoint, parse
 from discoagent.local.about import About
 from discoagent.local.diagnosis import Diagnosis, Facts, PeerFacts, RefusalFacts, diagnose
+from discoagent.mesh.dialling import dial
 from discoagent.store import Store
 from discoagent.wire.extensions import wall_clock
 
@@ -30,8 +30,6 @@ REFUSALS_KEPT = 32
 PEERS_MAX = 64  # examined at a time: the others are alike
 DIALS_AT_ONCE = 32
 
-Dial = Callable[[str], Awaitable[DialOutcome]]
-
 
 class _Answer(NamedTuple):
     hears_us: float | None
@@ -39,7 +37,7 @@ class _Answer(NamedTuple):
 
 
 class Examiner:
-    """One life's. `send` is the transport's; `dial` a plain connect."""
+    """One life's. `send` is the transport's."""
 
     def __init__(
         self,
@@ -47,7 +45,6 @@ class Examiner:
         replica: Replica,
         about: About,
         send: Callable[[Iterable[str], Message], None],
-        dial: Dial,
         clock: Clock,
         store: Store,
     ) -> None:
@@ -55,7 +52,6 @@ class Examiner:
         self._replica = replica
         self._about = about
         self._send = send
-        self._dial = dial
         self._now = clock.now
         self._wall_ms = clock.wall_ms
         self._store = store
@@ -100,7 +96,6 @@ class Examiner:
         return diagnose(
             Facts(
                 node=self._replica.id.node,
-                version=__version__,
                 bind=str(status["bind"]),
                 advertise=self._replica.endpoint,
                 advertised=advertised,
@@ -137,7 +132,6 @@ class Examiner:
             answered=answer is not None,
             hears_us=answer.hears_us if answer else None,
             skew=answer.skew if answer else None,
-            version=view.record.version if view.record else "",
         )
 
     async def _ask(self, endpoint: str) -> _Answer | None:
@@ -156,7 +150,7 @@ class Examiner:
 
     async def _dialled(self, endpoint: str, limit: asyncio.Semaphore) -> DialOutcome:
         async with limit:
-            return await self._dial(endpoint)
+            return await dial(endpoint)
 
 
 def _disk_free(directory: Path) -> int | None:

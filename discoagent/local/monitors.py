@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from discoagent import api
 
 Line = tuple[int, str, str]  # milliseconds since the epoch, level, message
-RATE_MAX = 1_000  # lines that wait for a turn: what exceeds them is counted, not sent
+LINES_MAX = 1_000  # that wait for a turn: what exceeds them is dropped
 
 
 class Listening(Protocol):
@@ -49,7 +49,7 @@ class Monitors:
             if not lines:
                 with contextlib.suppress(RuntimeError):  # the loop has ended
                     self._loop.call_soon_threadsafe(self._flush, key)
-            if len(lines) < RATE_MAX:
+            if len(lines) < LINES_MAX:
                 lines.append((at_ms, word, message))
 
         self._open[key] = _Monitor(lines, self._listen(level, take))

@@ -12,7 +12,7 @@ from discoagent.core.replica import Replica
 from discoagent.local import operations
 from discoagent.local.about import About
 from discoagent.local.door import Caller, Desk
-from discoagent.local.examiner import Dial, Examiner
+from discoagent.local.examiner import Examiner
 from discoagent.local.monitors import Monitors
 from discoagent.local.nodes import Nodes
 from discoagent.local.privileges import Privileges
@@ -32,13 +32,12 @@ class Operator:
         store: Store,
         send_here: Callable[[bytes, bytes], bool],
         send_peers: Callable[[Iterable[str], Message], None],
-        dial: Dial,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         perform: Callable[[list[Effect]], None],
         clock: Clock,
         settings: Callable[[], Mapping[str, Any]],
     ) -> None:
-        """`privileges`: who may; `send_here` answers on the local socket, `dial` connects.
+        """`privileges`: who may; `send_here` answers on the local socket.
 
         `perform` runs effects.
         """
@@ -52,7 +51,6 @@ class Operator:
             about=about,
             store=store,
             send=send_peers,
-            dial=dial,
             clock=clock,
         )
 
