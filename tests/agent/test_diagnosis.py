@@ -8,10 +8,9 @@ from discoagent.core.effects import DialOutcome, NodeState
 from discoagent.local.diagnosis import Facts, PeerFacts, RefusalFacts, State, diagnose
 
 OPEN, REFUSED, SILENT = DialOutcome.OPEN, DialOutcome.REFUSED, DialOutcome.SILENT
-B = PeerFacts("b", "10.0.0.2:7800", NodeState.ALIVE, 0.4, OPEN, OPEN, True, 0.3, 0.01, "1")
+B = PeerFacts("b", "10.0.0.2:7800", NodeState.ALIVE, 0.4, OPEN, OPEN, True, 0.3, 0.01)
 HEALTHY = Facts(
     node="a",
-    version="1",
     bind="10.0.0.1:7800",
     advertise="10.0.0.1:7800",
     advertised=OPEN,

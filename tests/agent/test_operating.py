@@ -1,8 +1,6 @@
 """What an operator sees of a running agent: its log at any level, and its figures."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -10,18 +8,9 @@ import pytest
 from discoagent.client import Disco
 from discoagent.errors import Refused
 from tests.agent.harness import AgentProcess, Raw
+from tests.agent.users import as_user
 
 NOBODY = 65_534
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Be another user, as far as the kernel tells whoever is connected to."""
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_the_log_s_level_changes_at_once(agent: AgentProcess, asker: Raw) -> None:
@@ -61,12 +50,16 @@ def test_lines_are_read_by_the_client(agent: AgentProcess) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to ask as another user")
 def test_others_may_look_at_the_level_alone(agent: AgentProcess) -> None:
     """A log may hold what is nobody else's business, and a level costs."""
-    with as_nobody(), agent.raw() as stranger:
-        assert stranger.ask("log-level") == {"level": "info"}
-        for call in (("log-level", {"level": "debug"}), ("monitor", {})):
-            refused = stranger.refusal(call[0], **call[1])
-            assert isinstance(refused, Refused)
-            assert "root" in refused.message
+
+    def look() -> None:
+        with agent.raw() as stranger:
+            assert stranger.ask("log-level") == {"level": "info"}
+            for call in (("log-level", {"level": "debug"}), ("monitor", {})):
+                refused = stranger.refusal(call[0], **call[1])
+                assert isinstance(refused, Refused)
+                assert "root" in refused.message
+
+    as_user(NOBODY, look)
 
 
 def test_bad_levels(asker: Raw) -> None:

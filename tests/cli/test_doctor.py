@@ -3,31 +3,15 @@
 import json
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.agent.users import as_user
 from tests.cli.agents import Agent
 from tests.cli.ctl import Ask
 
 NOBODY = 65_534
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Be another user, of no group that could help."""
-    groups = os.getgroups()
-    os.setgroups([])
-    os.setegid(NOBODY)
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-        os.setgroups(groups)
 
 
 def test_a_healthy_agent(ask: Ask, agent: Agent) -> None:
@@ -54,8 +38,7 @@ def test_a_socket_that_is_not_for_us(ask: Ask, agent: Agent, mode: int, advice: 
     """What to do is said: be in its group, or open it to one."""
     Path(agent.socket).chmod(mode)
     assert stat.S_IMODE(os.stat(agent.socket).st_mode) == mode
-    with as_nobody():
-        ran = ask("doctor", "--socket", agent.socket)
+    ran = as_user(NOBODY, lambda: ask("doctor", "--socket", agent.socket))
     assert ran.code == 1
     assert "permission denied" in ran.out
     assert advice in ran.out
