@@ -16,7 +16,7 @@ from tests.cli.agents import Agent
 from tests.cli.ctl import ANSWER_SECONDS, ctl, ended, line, started, talk
 
 SLEEPER = (sys.executable, "-c", "import signal\nwhile True: signal.pause()")
-REFUSES = """
+REFUSES = r"""
 import os, signal
 # At once and whole: the kernel may tell it twice, as the wrapper's threads end one by one.
 signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"no\n"))
