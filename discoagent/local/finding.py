@@ -18,6 +18,7 @@ from discoagent.local.seeds import Joins, Seeds
 from discoagent.store import KnownPeer
 
 LATE = 1.0  # seconds beyond the time in which nodes that started with this one settle
+LOOK_AGAIN = 1.0  # seconds between two looks whether a former peer's agent is still gone
 
 _log = logging.getLogger("discoagent")
 
@@ -25,7 +26,8 @@ _log = logging.getLogger("discoagent")
 class Finding:
     """Has seeds and former peers greeted, for ever, and opens `readiness`.
 
-    Who has not caught up `down_after` or `settle_after` after the start has waited for the dead.
+    Who has not caught up `down_after` or `settle_after` after the start has waited for the dead,
+    but for those whose hosts refuse: their agents may start again, for as long as `restart_grace`.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class Finding:
         self._replica = replica
         self._former = tuple(former)
         last = max((peer.seen_ms for peer in self._former), default=0)  # all there have the same
-        self._missed = {peer.node for peer in self._former if peer.seen_ms == last}
+        self._missed = {it.node: it.endpoint for it in self._former if it.seen_ms == last}
         self._caught_up = caught_up
         self._catching_up: asyncio.TimerHandle | None = None
         self._perform = perform
@@ -66,7 +68,8 @@ class Finding:
         """Look for them until cancelled. Whoever has nobody to look for is ready at once."""
         timing = self._replica.timing
         patience = max(timing.down_after, timing.settle_after) + LATE
-        self._catching_up = self._loop.call_later(patience, self._be_caught_up)
+        grace = self._now() + max(patience, timing.restart_grace)
+        self._catching_up = self._loop.call_later(patience, self._lose_patience, grace)
         if self._seeds.seeds:
             self._alone = self._loop.call_later(ALONE_AFTER, self._serve_alone)
         else:
@@ -101,7 +104,20 @@ class Finding:
     def _knows_all(self) -> bool:
         if not (self.readiness.ready and self._replica.settled):
             return False
-        return self._missed <= {it.replica.node for it in self._replica.members(self._now())}
+        return not self._unknown()
+
+    def _unknown(self) -> set[str]:
+        """Return the peers of the life before that are not known again."""
+        return self._missed.keys() - {it.replica.node for it in self._replica.members(self._now())}
+
+    def _lose_patience(self, grace: float) -> None:
+        """Have caught up, unless an agent that is missed may come back; until `grace`."""
+        if self._now() < grace and any(
+            self._seeds.gone(self._missed[it]) for it in self._unknown()
+        ):
+            self._catching_up = self._loop.call_later(LOOK_AGAIN, self._lose_patience, grace)
+        else:
+            self._be_caught_up()
 
     def _be_caught_up(self) -> None:
         if self._catching_up is not None:

@@ -38,6 +38,7 @@ class Seeds:
         self._round = 0
         self._dialled: dict[str, int] = {}  # in which round was each dialled last
         self._open: set[str] = set()  # who answered since all were greeted
+        self._gone: set[str] = set()  # where the last dial met a host without its agent
         self._dials: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self.seeds: tuple[str, ...] = ()
@@ -52,6 +53,10 @@ class Seeds:
         """Note who answers at an address, so that it is not greeted while that node is there."""
         self._answered[effect.endpoint] = effect.peer.node
         self.reached = True
+
+    def gone(self, endpoint: str) -> bool:
+        """Does a host live there whose agent is gone, or hangs, as far as the last dial told?"""
+        return endpoint in self._gone
 
     async def run(self) -> None:
         """Try for ever; ends by being cancelled."""
@@ -111,9 +116,13 @@ class Seeds:
         ]
 
     async def _dial(self, endpoint: str) -> None:
-        if await dial(endpoint) is DialOutcome.OPEN:
+        outcome = await dial(endpoint)
+        self._gone.discard(endpoint)
+        if outcome is DialOutcome.OPEN:
             self._open.add(endpoint)
             self._greet([endpoint])
+        elif outcome is not DialOutcome.SILENT:
+            self._gone.add(endpoint)
 
 
 class Result(NamedTuple):
