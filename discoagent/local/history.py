@@ -80,9 +80,8 @@ class History:
                 yield LoggedEvent(0, at, event, position)
 
     def look(self) -> bool:
-        """Take in who moved without an event; did anybody since the last event?"""
-        self._look(())
-        return bool(self._also)
+        """Take in who moved without an event; did anybody since the last look?"""
+        return self._look(())
 
     def token(self) -> str:
         """Return the token of a watcher who has seen all events that were told so far."""
@@ -117,9 +116,10 @@ class History:
         before = self._vector.positions.get(node)
         return before[0] if before else 0
 
-    def _look(self, told: "Sequence[str] | dict[str, Event]") -> None:
-        """Move all that moved, but for those of whom events tell."""
+    def _look(self, told: "Sequence[str] | dict[str, Event]") -> bool:
+        """Move all that moved, but for those of whom events tell; was there any?"""
         positions = self._vector.positions
+        found = False
         for node in (*self._replica.moved(), self._me):
             if node in told:
                 continue
@@ -127,6 +127,8 @@ class History:
             if positions.get(node) != position:
                 self._vector.move(node, position)
                 self._also[node] = position
+                found = True
+        return found
 
     def _log_it(self, event: Event, at: int, position: Position | None) -> LoggedEvent:
         also = None
