@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from tests.agent.harness import AgentProcess, Raw, scratch_directory, start_agent, wait_until
 from tests.benchmarks.kit.bare_mesh import crowd
@@ -31,7 +32,7 @@ def main(*, agents: int = AGENTS, seconds: float = SECONDS, settle: float = SETT
     with _agents(agents) as (processes, began):
         with ExitStack() as stack:
             for asker in [stack.enter_context(agent.raw()) for agent in processes]:
-                wait_until(lambda asker=asker: _alive(asker) == agents, DEADLINE)
+                wait_until(partial(_knows, asker, agents), DEADLINE)
             took = time.monotonic() - began
         row(
             "all know each other after the last start",
@@ -73,8 +74,9 @@ def _agents(count: int) -> Iterator[tuple[list[AgentProcess], float]]:
         yield started, began
 
 
-def _alive(asker: Raw) -> int:
-    return sum(it["state"] == "alive" for it in asker.ask("members")["members"])
+def _knows(asker: Raw, count: int) -> bool:
+    states = [member["state"] for member in asker.ask("members")["members"]]
+    return states.count("alive") == count
 
 
 def _busy(pids: Sequence[int], seconds: float) -> float:
