@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from discoagent.clock import Clock
 from discoagent.core.effects import DialOutcome, Refused
 from discoagent.core.messages import Envelope, Message, Probe, ProbeReply
 from discoagent.core.replica import Replica
 from discoagent.core.telling import MemberView
 from discoagent.endpoints import Endpoint, parse
 from discoagent.local.about import About
+from discoagent.local.clock import Clock
 from discoagent.local.diagnosis import Diagnosis, Facts, PeerFacts, RefusalFacts, diagnose
 from discoagent.mesh.dialling import dial
 from discoagent.store import Store

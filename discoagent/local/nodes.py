@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from discoagent.clock import Clock
 from discoagent.core.effects import Effect, NodeState
 from discoagent.core.entry import Cause, CauseWord
 from discoagent.core.replica import MemberView, Replica
 from discoagent.errors import NoInstance, Refused
 from discoagent.local import operations, owners
+from discoagent.local.clock import Clock
 from discoagent.local.door import Caller, Desk
 from discoagent.local.owners import Asker
 from discoagent.local.privileges import Privileges

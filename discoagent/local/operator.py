@@ -5,12 +5,12 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from discoagent import logs
-from discoagent.clock import Clock
 from discoagent.core.effects import Effect
 from discoagent.core.messages import Message
 from discoagent.core.replica import Replica
 from discoagent.local import operations
 from discoagent.local.about import About
+from discoagent.local.clock import Clock
 from discoagent.local.door import Caller, Desk
 from discoagent.local.examiner import Examiner
 from discoagent.local.monitors import Monitors

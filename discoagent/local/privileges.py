@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from discoagent.errors import Refused
 from discoagent.local.owners import Asker
-from discoagent.policy import EVERYBODY, Policy
+from discoagent.local.policy import EVERYBODY, Policy
 
 KNOWN_SECONDS = 60.0  # that a user's names are kept: they may come from far
 USERS_KEPT = 1_024

@@ -2,7 +2,7 @@
 
 import resource
 
-from discoagent.daemon import main
+from discoagent.daemon.command import main
 
 FILES = 64
 

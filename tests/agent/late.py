@@ -1,8 +1,8 @@
 """An agent whose clock is late, for programs that tests start."""
 
-from discoagent import agent
-from discoagent.clock import Clock
-from discoagent.daemon import main
+from discoagent.daemon import agent
+from discoagent.daemon.command import main
+from discoagent.local.clock import Clock
 
 
 def run(seconds: int) -> None:

@@ -24,11 +24,11 @@ from discoagent.local.own import Own
 from discoagent.local.owners import Asker
 from discoagent.local.parsing import parse_call
 from discoagent.local.past import Past
+from discoagent.local.policy import Policy
 from discoagent.local.privileges import Privileges
 from discoagent.local.queries import Queries
 from discoagent.local.resuming import Resuming
 from discoagent.local.watches import Watches
-from discoagent.policy import Policy
 from discoagent.presence import Tracked
 from discoagent.store import Identity, Store, StoredLife
 

@@ -8,9 +8,9 @@ import signal
 import sys
 from collections.abc import Iterable
 
-from discoagent import life
 from discoagent.core.messages import DeltaMessage, Heartbeat, Message
-from discoagent.daemon import main
+from discoagent.daemon import life
+from discoagent.daemon.command import main
 from discoagent.mesh.transport import Transport
 
 

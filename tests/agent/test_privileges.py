@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from discoagent import config
-from discoagent.config import ConfigError
+from discoagent.daemon import config
+from discoagent.daemon.config import ConfigError
 from discoagent.errors import DiscoError, Refused
 from discoagent.local import privileges
 from discoagent.local.owners import Asker
+from discoagent.local.policy import Policy
 from discoagent.local.privileges import Privileges
-from discoagent.policy import Policy
 from tests.agent.harness import Raw, scratch_directory, start_agent
 from tests.agent.local_world import STRANGER, World, in_world, refusal
 from tests.agent.users import as_user

@@ -14,8 +14,8 @@ from discoagent.instance import Instance
 from discoagent.local.admission import Admission
 from discoagent.local.checks import web
 from discoagent.local.parsing import parse_call
+from discoagent.local.policy import Policy
 from discoagent.local.privileges import Privileges
-from discoagent.policy import Policy
 from tests.agent.local_world import ME, World, a_process, in_world, refusal, turn
 
 DEADLINE = 10.0

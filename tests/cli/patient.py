@@ -3,7 +3,7 @@
 An agent gives a living wrapper 25 ms to tell how its process ended: a busy machine takes longer.
 """
 
-from discoagent.daemon import main
+from discoagent.daemon.command import main
 from discoagent.local import lifetimes
 
 PATIENCE_SECONDS = 10.0

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discoagent import config, durations, settings
-from discoagent.config import Config, ConfigError
+from discoagent import durations
 from discoagent.core.timing import Timing
+from discoagent.daemon import config, settings
+from discoagent.daemon.config import Config, ConfigError
 
 
 def load(file: Path | None = None, environ: dict[str, str] | None = None, **flags: Any) -> Config:

@@ -8,15 +8,12 @@ from tests.house.project import PACKAGE, ROOT, imports, module_name, python_file
 
 # From the bottom up. A module imports from its own package, and from the layers below.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("clock", "core", "durations", "errors", "journal", "modes", "systemd", "tls"),
-    ("endpoints", "instance", "policy", "rules", "sockets", "store", "wire"),
+    ("core", "durations", "errors", "modes", "tls"),
+    ("endpoints", "instance", "rules", "sockets", "store", "wire"),
     ("presence", "presence_rules"),
-    ("api", "checks", "filters", "logs", "mesh", "settings", "shapes", "token"),
-    ("client", "config", "ipc", "local", "sim"),
-    ("reloading", "runner"),
-    ("life",),
-    ("agent", "aio"),
-    ("cli", "daemon"),
+    ("api", "checks", "filters", "logs", "mesh", "token"),
+    ("client", "ipc", "local", "sim"),
+    ("aio", "cli", "daemon"),
 )
 KNOWS_ZMQ = {"client", "ipc", "mesh"}
 CLI_KNOWS = {

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from discoagent import journal, logs
-from discoagent.journal import JournalHandler
+from discoagent import logs
+from discoagent.logs import journal
+from discoagent.logs.journal import JournalHandler
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from discoagent.systemd import STATUS_INTERVAL, Manager, address, message, watchdog_limit
+from discoagent.daemon.systemd import STATUS_INTERVAL, Manager, address, message, watchdog_limit
 from tests.house.notified import Listener
 
 US = 1_000_000

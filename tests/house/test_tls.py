@@ -11,7 +11,7 @@ SPARED = """
 import sys
 from discoagent import tls
 tls.postpone()
-import discoagent.agent
+import discoagent.daemon.agent
 print(sorted({"_ssl", "_hashlib", "ssl"} & sys.modules.keys()))
 """
 

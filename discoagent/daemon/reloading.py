@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from discoagent import config
-from discoagent.config import Config, ConfigError
+from discoagent.daemon import config
+from discoagent.daemon.config import Config, ConfigError
 
 Load = Callable[[], Config]
 

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from discoagent import durations, endpoints, policy, sockets
+from discoagent import durations, endpoints, sockets
 from discoagent.core import limits
 from discoagent.core.timing import Timing
 from discoagent.errors import InvalidRequest
+from discoagent.local import policy
 from discoagent.rules import LOG_LEVELS
 
 LABEL_VALUE_BYTES_MAX = 1_024

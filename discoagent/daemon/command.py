@@ -22,10 +22,11 @@ from typing import IO, Any
 
 import click
 
-from discoagent import __version__, config, logs, tls
-from discoagent.config import Config, ConfigError
+from discoagent import __version__, logs, tls
+from discoagent.daemon import config
+from discoagent.daemon.config import Config, ConfigError
+from discoagent.daemon.systemd import Manager
 from discoagent.errors import DiscoError
-from discoagent.systemd import Manager
 
 OK, CONFIGURATION, PERMISSION, TAKEN, INTERNAL = 0, 2, 4, 6, 7
 
@@ -160,7 +161,7 @@ def run(loaded: Config, load: Callable[[], Config]) -> int:
 
 
 async def _serve(loaded: Config, load: Callable[[], Config]) -> int:
-    from discoagent.agent import Agent  # `--help` and `--check-config` need none of it
+    from discoagent.daemon.agent import Agent  # `--help` and `--check-config` need none of it
 
     agent = Agent(loaded, manager=Manager(os.environ), load=load)
     handlers: dict[signal.Signals, Callable[[], None]] = {
@@ -186,7 +187,3 @@ def _handled(handlers: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[
     finally:
         for number in handlers:
             loop.remove_signal_handler(number)
-
-
-if __name__ == "__main__":
-    main()

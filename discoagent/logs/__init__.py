@@ -13,8 +13,8 @@ import logging
 import sys
 from collections.abc import Callable
 
-from discoagent import journal
 from discoagent.instance import rfc3339
+from discoagent.logs import journal
 
 _LOGGER = logging.getLogger("discoagent")
 # What a peer or a client wrote must not look like a line of ours.

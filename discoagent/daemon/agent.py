@@ -13,16 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from discoagent import endpoints, logs
-from discoagent.clock import Clock
-from discoagent.config import Config
 from discoagent.core.messages import Parting
+from discoagent.daemon.config import Config
+from discoagent.daemon.life import Life
+from discoagent.daemon.reloading import Load, look
+from discoagent.daemon.systemd import Manager
 from discoagent.errors import InvalidRequest
 from discoagent.instance import Json
-from discoagent.life import Life
-from discoagent.reloading import Load, look
+from discoagent.local.clock import Clock
 from discoagent.store import Identity, Store
 from discoagent.store.directory import StateDirectory
-from discoagent.systemd import Manager
 
 SIGN_INTERVAL = 0.25  # seconds between two looks at what the service manager should be told
 COLLECT_AFTER = (50_000, 20, 100)  # objects made until a collection: bulk work makes no cycles

@@ -12,19 +12,20 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
-from discoagent import __version__, shapes
-from discoagent.clock import Clock
-from discoagent.config import Config
+from discoagent import __version__
 from discoagent.core.effects import Effect, Emit
 from discoagent.core.entry import Cause, CauseWord, Key, MemberRecord, ReplicaId
 from discoagent.core.messages import Envelope, Parting
 from discoagent.core.replica import Replica
 from discoagent.core.timing import TICK
+from discoagent.daemon.config import Config
+from discoagent.daemon.runner import Runner
 from discoagent.endpoints import Endpoint
 from discoagent.ipc import LocalSocket
-from discoagent.local import operations, owners
+from discoagent.local import operations, owners, shapes
 from discoagent.local.about import About
 from discoagent.local.chronicle import Chronicle
+from discoagent.local.clock import Clock
 from discoagent.local.door import Door, JoinOutcome
 from discoagent.local.effect_log import EffectLog
 from discoagent.local.finding import Finding
@@ -39,7 +40,6 @@ from discoagent.local.turns import Turns
 from discoagent.mesh.dialling import dial
 from discoagent.mesh.transport import Transport
 from discoagent.rules import WAIT_MS_MAX
-from discoagent.runner import Runner
 from discoagent.sockets import daemon_path
 from discoagent.store import Recalled, Store
 

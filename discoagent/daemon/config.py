@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from discoagent import endpoints, settings
+from discoagent import endpoints
 from discoagent.core import limits
 from discoagent.core.timing import Timing
-from discoagent.policy import Policy
+from discoagent.daemon import settings
+from discoagent.local.policy import Policy
 
 DEFAULT_FILE = Path("/etc/discoagent/agent.toml")
 ENVIRONMENT_PREFIX = "DISCOAGENT_"

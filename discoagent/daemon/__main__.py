@@ -1,0 +1,5 @@
+"""`python -m discoagent.daemon`."""
+
+from discoagent.daemon.command import main
+
+main()
