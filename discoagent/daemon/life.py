@@ -126,6 +126,7 @@ class Life:
             perform=self._perform,
             clock=clock,
             settings=lambda: asdict(self._config),
+            service_problems=lambda: self.own.services.problems,
         )
         self._seeing = Seeing(
             loop=self._loop, replica=self._replica, perform=self._perform, now=self.now
@@ -136,7 +137,7 @@ class Life:
             log=self._effect_log,
             publish=self._chronicle.tell,
             dial=lambda endpoint: self._spawn(self._dial(endpoint)),
-            refused=self._operator.examiner.refused,
+            examiner=self._operator.examiner,
             seen=self._seeing.answered,
             ended=self.ended,
         )
@@ -172,7 +173,7 @@ class Life:
             bind=str(bind),
             on_envelope=self._receive,
             on_link=self._on_link,
-            on_nonsense=self._effect_log.nonsense,
+            on_nonsense=lambda *what: self._runner.nonsense(*what),  # noqa: PLW0108 - comes later
             wall_ms=self._clock.wall_ms,
             check=shapes.check,
         )

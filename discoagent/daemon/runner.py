@@ -24,8 +24,10 @@ from discoagent.core.effects import (
 )
 from discoagent.errors import Conflict
 from discoagent.local.effect_log import EffectLog
+from discoagent.local.examiner import Examiner
 from discoagent.local.finding import Finding
 from discoagent.mesh.transport import Transport
+from discoagent.wire import WireError
 
 
 class Runner:
@@ -39,23 +41,28 @@ class Runner:
         log: EffectLog,
         publish: Callable[[list[Event]], None],
         dial: Callable[[str], None],
-        refused: Callable[[Refused], None],
+        examiner: Examiner,
         seen: Callable[[SeenBy], None],
         ended: "asyncio.Future[int | None]",
     ) -> None:
         """`publish` tells of events, `dial` probes a port, `seen` takes in who has seen what.
 
-        `refused` remembers a greeting that came to nothing; `ended` is set at the life's end.
+        `examiner` remembers a greeting that came to nothing; `ended` is set at the life's end.
         """
         self._transport = transport
         self._finding = finding
         self._log = log
         self._publish = publish
         self._dial = dial
-        self._refused = refused
+        self._examiner = examiner
         self._seen = seen
         self._ended = ended
         self.peers_moved = False  # whoever looks sets it back
+
+    def nonsense(self, socket: str, peer: str, error: WireError) -> None:
+        """Take in that a peer sent what is no message."""
+        self._log.nonsense(socket, peer, error)
+        self._examiner.nonsense(peer, error)
 
     def run(self, effects: Iterable[Effect]) -> None:
         """Run what one call of the replica asks for: tell of all events first, then the rest."""
@@ -92,7 +99,7 @@ class Runner:
                 self._finding.greeted(effect)
             case Refused():
                 self._finding.refused(effect)
-                self._refused(effect)
+                self._examiner.refused(effect)
             case Namesake():
                 if not self._ended.done():
                     self._ended.set_exception(Conflict(effect.text, field="node"))

@@ -1,80 +1,19 @@
 """What is wrong with a set-up, and what to do about it: facts in, diagnoses out. Pure.
 
-Each diagnosis is about one *subject* and is `ok`, a `warning` (it works, but not as it should) or a
-`problem`; the latter two come with advice.
+Each diagnosis is about one subject and is `ok`, a `warning` (it works, but not as it should) or a
+`problem`; the latter two come with advice. What concerns peers is in `peer_diagnosis.py`.
 """
 
 from collections.abc import Iterator
-from enum import StrEnum
-from typing import NamedTuple
 
-from discoagent.core.effects import DialOutcome, NodeState
+from discoagent.core.effects import DialOutcome
+from discoagent.endpoints import is_loopback, parse
+from discoagent.local.facts import Diagnosis, Facts, State, StateFacts
+from discoagent.local.peer_diagnosis import OUTCOMES, clocks, peers, versions
 
-SKEW_MAX = 30.0  # seconds between two hosts' wall clocks: events are dated by their owner's
 DISK_FREE_MIN = 16 * 1024 * 1024
 FILES_BASE, FILES_PER_PEER = 256, 4  # descriptors: a peer's two links, both ways
 RECENT = 600.0  # seconds for which a refusal is of interest
-
-
-class State(StrEnum):
-    """How bad it is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-class Diagnosis(NamedTuple):
-    """What was found of one subject."""
-
-    subject: str
-    state: State
-    text: str
-    advice: str = ""
-
-
-class PeerFacts(NamedTuple):
-    """What was found out about one peer; seconds, None where nothing came back.
-
-    `hears_us`: how long ago it had a sign of life of ours; `skew`: its wall clock minus ours.
-    """
-
-    node: str
-    endpoint: str
-    state: NodeState
-    heard: float
-    router: DialOutcome
-    publisher: DialOutcome
-    answered: bool
-    hears_us: float | None
-    skew: float | None
-
-
-class RefusalFacts(NamedTuple):
-    """A greeting that came to nothing: `word` says why (cluster, wire, name), `ago` in seconds."""
-
-    word: str
-    text: str
-    ago: float
-
-
-class Facts(NamedTuple):
-    """What was found out about an agent and its host."""
-
-    node: str
-    bind: str
-    advertise: str
-    advertised: DialOutcome
-    ready: bool
-    alone: bool
-    isolated: bool
-    files: int
-    state_dir: str | None
-    state_trouble: str | None
-    disk_free: int | None
-    suspect_after: float
-    peers: tuple[PeerFacts, ...]
-    refusals: tuple[RefusalFacts, ...]
 
 
 def diagnose(facts: Facts) -> list[Diagnosis]:
@@ -82,10 +21,14 @@ def diagnose(facts: Facts) -> list[Diagnosis]:
     return [
         _readiness(facts),
         _advertise(facts),
+        _key(facts),
         _limits(facts),
-        _state(facts),
+        *_store(facts.store),
+        *_services(facts),
         *_refusals(facts),
-        *_peers(facts),
+        *versions(facts),
+        *clocks(facts),
+        *peers(facts),
     ]
 
 
@@ -116,14 +59,29 @@ def _readiness(facts: Facts) -> Diagnosis:
 
 def _advertise(facts: Facts) -> Diagnosis:
     here = f"{facts.advertise}, which it advertises"
-    if facts.advertised is DialOutcome.OPEN:
-        return Diagnosis("advertise", State.OK, f"the agent is reached at {here}")
+    if facts.advertised is DialOutcome.OPEN and facts.publisher is DialOutcome.OPEN:
+        return Diagnosis(
+            "advertise", State.OK, f"the agent is reached at {here}, and at the next port"
+        )
+    wrong = facts.advertised
+    if wrong is DialOutcome.OPEN:
+        wrong, here = facts.publisher, f"the port after {here}"
     heard = any(peer.hears_us is not None for peer in facts.peers)
-    text = f"{_WHAT[facts.advertised]} at {here}"
+    text = f"{OUTCOMES[wrong]} at {here}"
     advice = f"set `advertise` to an address of this host at which the others reach {facts.bind}"
     if heard:  # a way through an address translation may be closed to the host itself
         return Diagnosis("advertise", State.OK, f"{text}, from here; its peers do reach it")
     return Diagnosis("advertise", State.PROBLEM, text, advice)
+
+
+def _key(facts: Facts) -> Diagnosis:
+    if facts.secure:
+        return Diagnosis("key", State.OK, "traffic between agents is encrypted and authenticated")
+    if is_loopback(parse(facts.bind).host):
+        text = f"no cluster key; it listens on this host alone ({facts.bind})"
+        return Diagnosis("key", State.OK, text)
+    text = f"no cluster key: whoever reaches {facts.bind} is trusted, as `insecure` says"
+    return Diagnosis("key", State.OK, text)
 
 
 def _limits(facts: Facts) -> Diagnosis:
@@ -138,29 +96,58 @@ def _limits(facts: Facts) -> Diagnosis:
     )
 
 
-def _state(facts: Facts) -> Diagnosis:
-    if facts.state_dir is None:
-        return Diagnosis(
+def _store(store: StateFacts | None) -> Iterator[Diagnosis]:
+    """Whose the directory is and whether it can be written; then, apart, its disk's room."""
+    if store is None:
+        yield Diagnosis(
             "state",
             State.PROBLEM,
             "there is no state directory: a restart forgets what no application says again",
             "name a directory that the agent may write with `state_dir`",
         )
-    if facts.state_trouble is not None:
-        return Diagnosis(
+        return
+    full = store.free is not None and store.free < DISK_FREE_MIN
+    if store.owner is not None:
+        yield Diagnosis(
             "state",
             State.PROBLEM,
-            f"{facts.state_dir} cannot be written: {facts.state_trouble}",
-            "give the directory to the agent's user, or make room; the agent tries on by itself",
+            f"{store.directory} belongs to {store.owner}, who is not the agent's user"
+            + (f": {store.trouble}" if store.trouble else ""),
+            f"`chown -R` it to the agent's user, or name another with `state_dir`; see that no "
+            f"other agent of {store.owner} uses it",
         )
-    if facts.disk_free is not None and facts.disk_free < DISK_FREE_MIN:
-        return Diagnosis(
+    elif store.trouble is not None and not full:
+        yield Diagnosis(
             "state",
             State.PROBLEM,
-            f"the disk of {facts.state_dir} has only {facts.disk_free // 1024} KiB left",
-            "make room, before the agent can no longer keep what outlives a restart",
+            f"{store.directory} cannot be written: {store.trouble}",
+            "give the directory to the agent's user; the agent tries on by itself",
         )
-    return Diagnosis("state", State.OK, f"{facts.state_dir} is written")
+    elif store.trouble is None:
+        yield Diagnosis("state", State.OK, f"{store.directory} is written")
+    if full:
+        yield Diagnosis(
+            "disk",
+            State.PROBLEM,
+            f"the disk of {store.directory} has only {(store.free or 0) // 1024} KiB left"
+            + (f": {store.trouble}" if store.trouble else ""),
+            "make room: what cannot be kept does not outlive a restart; the agent tries on by "
+            "itself",
+        )
+    elif store.free is not None:
+        yield Diagnosis(
+            "disk",
+            State.OK,
+            f"the disk of {store.directory} has {store.free // 1024**2} MiB left",
+        )
+
+
+def _services(facts: Facts) -> Iterator[Diagnosis]:
+    advice = "mend the file, then `discoctl reload`; what it wanted before stays until then"
+    for problem in facts.service_problems:
+        yield Diagnosis("services", State.PROBLEM, problem, advice)
+    if not facts.service_problems:
+        yield Diagnosis("services", State.OK, "every service file could be used")
 
 
 _REFUSED = {
@@ -179,68 +166,3 @@ def _refusals(facts: Facts) -> Iterator[Diagnosis]:
             subject, advice = _REFUSED[refusal.word]
             text = f"{refusal.text} ({refusal.ago:.0f} s ago)"
             yield Diagnosis(subject, State.PROBLEM, text, advice)
-
-
-_WHAT = {
-    DialOutcome.OPEN: "an agent answers",
-    DialOutcome.REFUSED: "nobody listens",
-    DialOutcome.MUTE: "somebody accepts and stays mute",
-    DialOutcome.SILENT: "nothing answers",
-}
-
-
-def _peers(facts: Facts) -> Iterator[Diagnosis]:
-    for peer in facts.peers:
-        if peer.state is NodeState.LEFT:
-            continue
-        found = list(_faults(facts, peer))
-        yield from found
-        if not found:
-            yield Diagnosis(
-                f"peer {peer.node}", State.OK, f"{peer.endpoint} is reached, and reaches us"
-            )
-
-
-def _faults(facts: Facts, peer: PeerFacts) -> Iterator[Diagnosis]:
-    subject = f"peer {peer.node}"
-    if peer.state is NodeState.DOWN:
-        yield Diagnosis(
-            subject,
-            State.PROBLEM,
-            f"it is down, last heard {peer.heard:.0f} s ago; {_WHAT[peer.router]} at "
-            f"{peer.endpoint}",
-            "see after its host; if it is gone for good it is forgotten by itself",
-        )
-        return
-    unreached = peer.router if peer.router is not DialOutcome.OPEN else peer.publisher
-    if unreached is not DialOutcome.OPEN:
-        port = "its port" if peer.router is not DialOutcome.OPEN else "the port after its port"
-        yield Diagnosis(
-            subject,
-            State.PROBLEM,
-            f"{_WHAT[unreached]} at {port} ({peer.endpoint}) from here",
-            "open both ports in the firewalls between the two hosts; see whether its agent runs",
-        )
-    elif not peer.answered:
-        yield Diagnosis(
-            subject,
-            State.PROBLEM,
-            f"{peer.endpoint} is reached, and its agent does not answer",
-            "see whether it hangs: `systemctl status discoagent` there",
-        )
-    elif peer.hears_us is None or peer.hears_us > facts.suspect_after:
-        ago = "" if peer.hears_us is None else f" since {peer.hears_us:.0f} s"
-        yield Diagnosis(
-            subject,
-            State.PROBLEM,
-            f"we reach it, and it hears nothing of us{ago}: it looks for us at {facts.advertise}",
-            "open that port and the next one here, towards it, or correct `advertise`",
-        )
-    if peer.skew is not None and abs(peer.skew) > SKEW_MAX:
-        way = "ahead of" if peer.skew > 0 else "behind"
-        yield Diagnosis(
-            "clock",
-            State.PROBLEM,
-            f"the clock of {peer.node} is {abs(peer.skew):.0f} s {way} ours",
-            "synchronise the clocks of both hosts (chrony, systemd-timesyncd)",
-        )

@@ -6,12 +6,14 @@ version answers them.
 
 import asyncio
 import os
+import pwd
 import resource
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from discoagent import __version__
 from discoagent.core.effects import DialOutcome, Refused
 from discoagent.core.messages import Envelope, Message, Probe, ProbeReply
 from discoagent.core.replica import Replica
@@ -19,9 +21,11 @@ from discoagent.core.telling import MemberView
 from discoagent.endpoints import Endpoint, parse
 from discoagent.local.about import About
 from discoagent.local.clock import Clock
-from discoagent.local.diagnosis import Diagnosis, Facts, PeerFacts, RefusalFacts, diagnose
+from discoagent.local.diagnosis import diagnose
+from discoagent.local.facts import Diagnosis, Facts, PeerFacts, RefusalFacts, StateFacts
 from discoagent.mesh.dialling import dial
 from discoagent.store import Store
+from discoagent.wire import WireError
 from discoagent.wire.extensions import wall_clock
 
 NUMBERS_FROM = 2**52  # the detector's begin at 1
@@ -47,24 +51,33 @@ class Examiner:
         send: Callable[[Iterable[str], Message], None],
         clock: Clock,
         store: Store,
+        service_problems: Callable[[], Iterable[object]],
     ) -> None:
-        """`store` is what keeps what outlives a restart."""
+        """`store` keeps what outlives a restart; `service_problems`: of the service files."""
         self._replica = replica
         self._about = about
         self._send = send
         self._now = clock.now
         self._wall_ms = clock.wall_ms
         self._store = store
+        self._service_problems = service_problems
         self._number = NUMBERS_FROM
         self._asked: dict[int, tuple[float, asyncio.Future[_Answer]]] = {}
-        self._refusals: deque[tuple[float, Refused]] = deque(maxlen=REFUSALS_KEPT)
+        self._refusals: deque[tuple[float, str, str]] = deque(maxlen=REFUSALS_KEPT)
 
     def refused(self, effect: Refused) -> None:
         """Remember that a greeting came to nothing."""
-        same = [it for it in self._refusals if it[1].text == effect.text]
-        for it in same:
-            self._refusals.remove(it)
-        self._refusals.append((self._now(), effect))
+        self._remember(effect.kind.name.lower(), effect.text)
+
+    def nonsense(self, peer: str, error: WireError) -> None:
+        """Remember that a peer sent what cannot be read, if that is a matter of versions."""
+        if error.reason == "version":
+            self._remember("wire", f"{peer} speaks another wire version: {error}")
+
+    def _remember(self, word: str, text: str) -> None:
+        for former in [it for it in self._refusals if it[2] == text]:
+            self._refusals.remove(former)
+        self._refusals.append((self._now(), word, text))
 
     def takes(self, envelope: Envelope) -> bool:
         """Take the answer to a question of ours; False if it is none."""
@@ -84,43 +97,41 @@ class Examiner:
     async def examine(self) -> list[Diagnosis]:
         """Find out, and say what is wrong."""
         status = self._about.status()
-        own = self._replica.id.node
+        own, record = self._replica.id.node, self._replica.own.record
         members = self._replica.members(self._now())
         views = [view for view in members if view.replica.node != own]
         limit = asyncio.Semaphore(DIALS_AT_ONCE)
-        peers, advertised = await asyncio.gather(
+        peers, (advertised, publisher) = await asyncio.gather(
             asyncio.gather(*(self._peer(view, limit) for view in views[:PEERS_MAX])),
-            self._dialled(self._replica.endpoint, limit),
+            _both_ports(self._replica.endpoint, limit),
         )
-        directory, trouble = self._store.directory, self._store.trouble
         return diagnose(
             Facts(
-                node=self._replica.id.node,
+                node=own,
+                version=__version__,
+                boot=record.boot if record else "",
                 bind=str(status["bind"]),
                 advertise=self._replica.endpoint,
                 advertised=advertised,
+                publisher=publisher,
                 ready=bool(status["ready"]),
                 alone=bool(status["alone"]),
                 isolated=bool(status["isolated"]),
+                secure=bool(status["secure"]),
                 files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
-                state_dir=str(directory) if directory else None,
-                state_trouble=trouble,
-                disk_free=_disk_free(directory) if directory and not trouble else None,
+                store=_look_at(self._store),
                 suspect_after=self._replica.timing.suspect_after,
+                service_problems=tuple(map(str, self._service_problems())),
                 peers=tuple(peers),
                 refusals=tuple(
-                    RefusalFacts(effect.kind.name.lower(), effect.text, self._now() - at)
-                    for at, effect in self._refusals
+                    RefusalFacts(word, text, self._now() - at) for at, word, text in self._refusals
                 ),
             )
         )
 
     async def _peer(self, view: MemberView, limit: asyncio.Semaphore) -> PeerFacts:
-        endpoint = parse(view.endpoint)
-        answer, router, publisher = await asyncio.gather(
-            self._ask(view.endpoint),
-            self._dialled(view.endpoint, limit),
-            self._dialled(str(Endpoint(endpoint.host, endpoint.port + 1)), limit),
+        answer, (router, publisher) = await asyncio.gather(
+            self._ask(view.endpoint), _both_ports(view.endpoint, limit)
         )
         return PeerFacts(
             node=view.replica.node,
@@ -132,6 +143,8 @@ class Examiner:
             answered=answer is not None,
             hears_us=answer.hears_us if answer else None,
             skew=answer.skew if answer else None,
+            boot=view.record.boot if view.record else "",
+            version=view.record.version if view.record else "",
         )
 
     async def _ask(self, endpoint: str) -> _Answer | None:
@@ -148,12 +161,42 @@ class Examiner:
         finally:
             self._asked.pop(number, None)
 
-    async def _dialled(self, endpoint: str, limit: asyncio.Semaphore) -> DialOutcome:
+
+async def _both_ports(text: str, limit: asyncio.Semaphore) -> tuple[DialOutcome, DialOutcome]:
+    """Dial the two ports of the agent at an endpoint: of its ROUTER, and of its PUB."""
+    endpoint = parse(text)
+
+    async def dialled(each: Endpoint) -> DialOutcome:
         async with limit:
-            return await dial(endpoint)
+            return await dial(str(each))
+
+    return await asyncio.gather(
+        dialled(endpoint), dialled(Endpoint(endpoint.host, endpoint.port + 1))
+    )
 
 
-def _disk_free(directory: Path) -> int | None:
+def _look_at(store: Store) -> StateFacts | None:
+    directory, trouble = store.directory, store.trouble
+    if directory is None:
+        return None
+    return StateFacts(str(directory), _stranger(directory), trouble, _free(directory))
+
+
+def _stranger(directory: Path) -> str | None:
+    """Return the user whose directory this is, if that is neither root nor we."""
+    try:
+        uid = directory.stat().st_uid
+    except OSError:
+        return None
+    if uid in (0, os.geteuid()):
+        return None
+    try:
+        return f"user {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _free(directory: Path) -> int | None:
     try:
         found = os.statvfs(directory)
     except OSError:

@@ -36,6 +36,7 @@ class Operator:
         perform: Callable[[list[Effect]], None],
         clock: Clock,
         settings: Callable[[], Mapping[str, Any]],
+        service_problems: Callable[[], Iterable[object]],
     ) -> None:
         """`privileges`: who may; `send_here` answers on the local socket.
 
@@ -52,6 +53,7 @@ class Operator:
             store=store,
             send=send_peers,
             clock=clock,
+            service_problems=service_problems,
         )
 
     def handlers(self, desk: Desk) -> Mapping[type, Callable[[Caller, Any], None]]:

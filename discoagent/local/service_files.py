@@ -82,6 +82,7 @@ class ServiceFiles:
         reload: Reloads,
     ) -> None:
         """`reload` reads the configuration, too, and applies these. `uid` is the agent's user."""
+        self.problems: list[Problem] = []  # of the files as they are in force
         self._directory = directory
         self._entries = entries
         self._registrar = registrar
@@ -121,6 +122,7 @@ class ServiceFiles:
                 self._entries.remove(entry, CauseWord.RELOAD, actor)
                 self._origins.pop(entry.key, None)
         if not dry_run:
+            self.problems = problems
             _tell(outcome)
         return outcome
 

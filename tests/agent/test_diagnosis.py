@@ -5,23 +5,41 @@ from typing import Any
 import pytest
 
 from discoagent.core.effects import DialOutcome, NodeState
-from discoagent.local.diagnosis import Facts, PeerFacts, RefusalFacts, State, diagnose
+from discoagent.local.diagnosis import diagnose
+from discoagent.local.facts import Facts, PeerFacts, RefusalFacts, State, StateFacts
 
 OPEN, REFUSED, SILENT = DialOutcome.OPEN, DialOutcome.REFUSED, DialOutcome.SILENT
-B = PeerFacts("b", "10.0.0.2:7800", NodeState.ALIVE, 0.4, OPEN, OPEN, True, 0.3, 0.01)
+B = PeerFacts(
+    node="b",
+    endpoint="10.0.0.2:7800",
+    state=NodeState.ALIVE,
+    heard=0.4,
+    router=OPEN,
+    publisher=OPEN,
+    answered=True,
+    hears_us=0.3,
+    skew=0.01,
+    boot="there",
+    version="2.0.0",
+)
+C = B._replace(node="c", endpoint="10.0.0.3:7800", boot="elsewhere")
+STATE = StateFacts("/var/lib/discoagent", free=2**30)
 HEALTHY = Facts(
     node="a",
+    version="2.0.1",
+    boot="here",
     bind="10.0.0.1:7800",
     advertise="10.0.0.1:7800",
     advertised=OPEN,
+    publisher=OPEN,
     ready=True,
     alone=False,
     isolated=False,
+    secure=False,
     files=65_536,
-    state_dir="/var/lib/discoagent",
-    state_trouble=None,
-    disk_free=2**30,
+    store=STATE,
     suspect_after=2.0,
+    service_problems=(),
     peers=(B,),
     refusals=(),
 )
@@ -37,7 +55,11 @@ def test_a_healthy_agent() -> None:
     found = diagnose(HEALTHY)
     assert {it.state for it in found} == {State.OK}
     assert {it.advice for it in found} == {""}
-    assert [it.subject for it in found] == ["ready", "advertise", "limits", "state", "peer b"]
+    assert [it.subject for it in found] == [
+        *("ready", "advertise", "key", "limits", "state", "disk", "services"),
+        *("version", "clock", "peer b"),
+    ]
+    assert "this agent is 2.0.1, its peers are 2.0.0" in [it.text for it in found]
 
 
 @pytest.mark.parametrize(
@@ -52,9 +74,17 @@ def test_a_healthy_agent() -> None:
             "advertise",
         ),
         ({"files": 64}, "limits", "only 64 files", "LimitNOFILE"),
-        ({"state_dir": None}, "state", "no state directory", "state_dir"),
-        ({"state_trouble": "disk is full"}, "state", "disk is full", "make room"),
-        ({"disk_free": 4096}, "state", "4 KiB left", "make room"),
+        (
+            {"publisher": REFUSED, "peers": ()},
+            "advertise",
+            "nobody listens at the port after 10.0.0.1:7800",
+            "advertise",
+        ),
+        ({"store": None}, "state", "no state directory", "state_dir"),
+        ({"store": STATE._replace(trouble="it is lost")}, "state", "it is lost", "give"),
+        ({"store": STATE._replace(owner="user eve")}, "state", "belongs to user eve", "chown"),
+        ({"store": STATE._replace(free=4096)}, "disk", "4 KiB left", "make room"),
+        ({"service_problems": ("web.toml:3: bad",)}, "services", "web.toml:3: bad", "reload"),
         (
             peer(router=REFUSED),
             "peer b",
@@ -68,6 +98,18 @@ def test_a_healthy_agent() -> None:
         (peer(state=NodeState.DOWN), "peer b", "it is down", "see after its host"),
         (peer(skew=600.0), "clock", "600 s ahead of ours", "synchronise"),
         (peer(skew=-600.0), "clock", "600 s behind ours", "synchronise"),
+        (
+            {"peers": (B._replace(skew=600.0), C._replace(skew=599.0))},
+            "clock",
+            "this host's clock is 600 s behind those of b, c",
+            "the clock of this host",
+        ),
+        (
+            peer(endpoint="10.0.0.1:7900", boot="here"),
+            "second agent",
+            "b at 10.0.0.1:7900 runs on this host too",
+            "stop one",
+        ),
         (
             {"refusals": (RefusalFacts("cluster", "c is of 'x'", 3),)},
             "cluster",
@@ -84,6 +126,23 @@ def test_a_fault_is_named(changes: dict[str, Any], subject: str, text: str, advi
     assert (found.subject, found.state) == (subject, State.PROBLEM)
     assert text in found.text
     assert advice in found.advice
+
+
+def test_a_full_disk_is_one_fault() -> None:
+    """That the store cannot be written follows from it, and is said in its line."""
+    full = STATE._replace(free=0, trouble="no room")
+    (found,) = [it for it in diagnose(HEALTHY._replace(store=full)) if it.state is not State.OK]
+    assert found.subject == "disk"
+    assert "no room" in found.text
+
+
+def test_agents_beside_each_other_on_loopback() -> None:
+    """That is how one tries it out; and one behind the same address may be on another host."""
+    here = B._replace(endpoint="127.0.0.1:7900", boot="here")
+    playground = HEALTHY._replace(bind="127.0.0.1:7800", advertise="127.0.0.1:7800", peers=(here,))
+    translated = HEALTHY._replace(peers=(B._replace(endpoint="10.0.0.1:7900"),))
+    for facts in (playground, translated):
+        assert {it.state for it in diagnose(facts)} == {State.OK}
 
 
 def test_not_ready_yet_is_no_problem() -> None:
