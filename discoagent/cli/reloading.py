@@ -9,6 +9,7 @@ from discoagent.cli.command import PARTIAL, Session, verb
 from discoagent.cli.views import plain
 from discoagent.instance import Json
 
+REFUSED = 2  # as the agent's own code at a start with that configuration
 SIGNS = {"added": "+", "updated": "~", "removed": "-"}
 
 
@@ -17,8 +18,9 @@ SIGNS = {"added": "+", "updated": "~", "removed": "-"}
 def reload(session: Session, *, dry_run: bool) -> int:
     """Read configuration and service files again.
 
-    Only what differs is applied: an unchanged service has no event. 5 when something cannot be
-    used: that is named with line and field, what it wanted before stays.
+    Only what differs is applied: an unchanged service has no event. 5 when a service file cannot be
+    used: it is named with line and field, what it wanted before stays. 2 when the configuration is
+    refused: nothing has changed then.
     """
     printer = session.printer(output.COMMON)
     with session.disco() as disco:
@@ -31,6 +33,8 @@ def reload(session: Session, *, dry_run: bool) -> int:
             printer.line(line)
         for problem in problems:
             printer.talk(plain(_where(problem) + problem["message"]))
+    if any(problem["file"] is None for problem in problems):
+        return REFUSED
     return PARTIAL if problems else 0
 
 

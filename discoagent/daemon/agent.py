@@ -7,6 +7,7 @@ node than the host's clock gives.
 import asyncio
 import contextlib
 import gc
+import logging
 import resource
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -17,15 +18,18 @@ from discoagent.core.messages import Parting
 from discoagent.daemon.config import Config
 from discoagent.daemon.life import Life
 from discoagent.daemon.reloading import Load, look
-from discoagent.daemon.systemd import Manager
+from discoagent.daemon.systemd import Manager, host_stops
 from discoagent.errors import InvalidRequest
 from discoagent.instance import Json
+from discoagent.local import capabilities
 from discoagent.local.clock import Clock
 from discoagent.store import Identity, Store
 from discoagent.store.directory import StateDirectory
 
 SIGN_INTERVAL = 0.25  # seconds between two looks at what the service manager should be told
 COLLECT_AFTER = (50_000, 20, 100)  # objects made until a collection: bulk work makes no cycles
+
+_log = logging.getLogger("discoagent")
 
 
 class Agent:
@@ -49,6 +53,7 @@ class Agent:
         self._manager = manager or Manager({})
         self._life: Life | None = None
         self._stop: Parting | None = None
+        self._terminating: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
         """Run until asked to stop; return the exit code.
@@ -150,6 +155,19 @@ class Agent:
         if self._life is not None:
             self._life.stop(self._stop)
 
+    def terminate(self) -> None:
+        """End as the service manager wants it: with the host leave, else stop for a while."""
+        if not self._manager.listens:
+            self.request_stop(leave=False)
+        elif self._terminating is None:
+            self._terminating = asyncio.ensure_future(self._terminate())
+
+    async def _terminate(self) -> None:
+        leave = await asyncio.to_thread(host_stops)
+        if leave:
+            _log.info("this host is shut down: leaving")
+        self.request_stop(leave=leave)
+
     def reload(self) -> None:
         """Read configuration and service files again, and apply what can change meanwhile."""
         if self._life is not None:
@@ -166,7 +184,9 @@ class Agent:
             self.config = found.config
             logs.set_level(self.config.log_level)
             life.reconfigure(self.config)
-        services = life.own.services.apply(dry_run=dry_run, actor=actor).to_json()
+        services: Json = {"services": [], "problems": []}
+        if not found.problems:
+            services = life.own.services.apply(dry_run=dry_run, actor=actor).to_json()
         if not dry_run:
             life.about.when_ready(lambda: self._manager.ready(life.about.line()))
         return {
@@ -190,7 +210,11 @@ def _problem(message: str) -> Json:
 
 
 def _prepare_process() -> None:
-    """Allow as many descriptors as the system does, and let the collector leave bulk work alone."""
+    """Allow as many descriptors as the system does, and let the collector leave bulk work alone.
+
+    What this process may do beyond its user's rights is not for the commands that it starts.
+    """
+    capabilities.keep_to_ourselves()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with contextlib.suppress(ValueError, OSError):

@@ -1,6 +1,6 @@
 """`discoagent`: reads the configuration, runs the agent, passes the system's signals on to it.
 
-SIGTERM  stop: the entries stay with the peers for `restart_grace`
+SIGTERM  stop: the entries stay with the peers for `restart_grace`; leave if systemd stops the host
 SIGINT   on a terminal leave, else stop
 SIGHUP   read configuration and service files again; what needs a restart is said in the log
 
@@ -11,6 +11,7 @@ exit 4   permission
 
 import contextlib
 import errno
+import faulthandler
 import logging
 import os
 import signal
@@ -143,6 +144,7 @@ def _check_services(loaded: Config) -> int:
 
 def run(loaded: Config, load: Callable[[], Config]) -> int:
     """Run an agent until it ends and return the exit code; `load` reads the configuration anew."""
+    faulthandler.enable()  # what hung is said when systemd's watchdog ends us by SIGABRT
     tls.postpone()
     import asyncio
 
@@ -165,7 +167,7 @@ async def _serve(loaded: Config, load: Callable[[], Config]) -> int:
 
     agent = Agent(loaded, manager=Manager(os.environ), load=load)
     handlers: dict[signal.Signals, Callable[[], None]] = {
-        signal.SIGTERM: lambda: agent.request_stop(leave=False),
+        signal.SIGTERM: agent.terminate,
         signal.SIGINT: lambda: agent.request_stop(leave=os.isatty(0)),
         signal.SIGHUP: agent.reload,
     }

@@ -12,12 +12,15 @@ A message is a datagram of such lines. None is waited for: one that finds no roo
 import contextlib
 import os
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 
 STATUS_INTERVAL = 2.0  # seconds between two looks at what `STATUS=` should say
 SIGNS_PER_LIMIT = 3  # so many signs of life in the time that the manager allows for one
 MICROSECOND = 1e-6
+HOST_STATE = ("systemctl", "is-system-running")
+HOST_STATE_SECONDS = 1.0  # that an answer may take: the manager stops other units meanwhile
 
 
 def address(environ: Mapping[str, str]) -> str | None:
@@ -37,6 +40,22 @@ def watchdog_limit(environ: Mapping[str, str], pid: int) -> float | None:
     except ValueError:
         return None
     return limit if limit > 0 else None
+
+
+def host_stops() -> bool:
+    """Ask the service manager whether the whole host is being shut down; if it is silent, no."""
+    try:
+        told = subprocess.run(
+            HOST_STATE,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=HOST_STATE_SECONDS,
+            check=False,  # it says 1 for each state but one
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return told.stdout.strip() == "stopping"
 
 
 def message(lines: Mapping[str, str]) -> bytes:

@@ -4,7 +4,7 @@ from discoagent.checks.spec import PASSING, PENDING, PORT, Check, Json, held
 from discoagent.core.entry import Entry
 from discoagent.errors import Conflict, InvalidRequest, Refused
 from discoagent.instance import unpack_owner
-from discoagent.local import owners, ports
+from discoagent.local import capabilities, owners, ports
 from discoagent.local.checks import web
 from discoagent.local.checks.commands import may_run_as
 from discoagent.local.entries import Wish
@@ -56,8 +56,8 @@ class Admission:
             found = ports.look(pid)
         except PermissionError:
             raise Refused(
-                f"verify: this agent may not look at the sockets of process {pid}; it would have "
-                "to be root, or of the same user",
+                f"verify: this agent may not look at the sockets of process {pid}, which is of "
+                f"another user; {capabilities.HINT}",
                 kind="permission",
                 field="verify",
             ) from None
@@ -83,7 +83,7 @@ class Admission:
             if check.kind == "exec" and not may_run_as(owner_uid, self._uid):
                 raise Refused(
                     f"checks: {check} would run as uid {owner_uid}, the owner, and this agent "
-                    f"(uid {self._uid}) cannot become that user",
+                    f"(uid {self._uid}) cannot become that user; {capabilities.HINT}",
                     kind="permission",
                     field="checks",
                 )

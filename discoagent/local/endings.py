@@ -12,12 +12,12 @@ import struct
 from pathlib import Path
 
 from discoagent.core.entry import CauseWord
+from discoagent.local import capabilities
 
 # <linux/pidfd.h>: struct pidfd_info in its first version, of which mask and exit_code are read.
 INFO_BYTES = 64
 INFO_EXIT = 1 << 3
 GET_INFO = 3 << 30 | INFO_BYTES << 16 | 0xFF << 8 | 11  # _IOWR(0xFF, 11, struct pidfd_info)
-CAP_SYS_PTRACE = 19
 
 
 def cause(pid: int, start: int, fd: int) -> str:
@@ -74,8 +74,7 @@ def _may_look(status: str) -> bool:
     uids = _field(status, "Uid")
     if set(uids) == {str(os.geteuid())}:
         return True
-    own = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    return bool(int(_field(own, "CapEff")[0], 16) >> CAP_SYS_PTRACE & 1)
+    return capabilities.have(capabilities.CAP_SYS_PTRACE)
 
 
 def _field(status: str, name: str) -> list[str]:

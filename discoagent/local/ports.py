@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from discoagent.local import capabilities
+
 LISTEN, UNCONNECTED = "0A", "07"
 TABLES = {"tcp": LISTEN, "tcp6": LISTEN, "udp": UNCONNECTED, "udp6": UNCONNECTED}
 PROC = Path("/proc")
@@ -27,11 +29,21 @@ class Listening:
 
 def look(pid: int) -> Listening:
     """Look at a process. Raises PermissionError where we may not."""
-    inodes = {inode for each in (pid, *_descendants(pid)) for inode in _sockets(each)}
+    inodes: set[str] = set()
+    for each in (pid, *_descendants(pid)):
+        with capabilities.looking_as(_user(each)):
+            inodes.update(_sockets(each))
     found: dict[str, set[int]] = {"tcp": set(), "udp": set()}
     for table, state in TABLES.items():
         found[table[:3]] |= {port for inode, port in _rows(pid, table, state) if inode in inodes}
     return Listening(frozenset(found["tcp"]), frozenset(found["udp"]))
+
+
+def _user(pid: int) -> int:
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except OSError:  # it has ended
+        return os.geteuid()
 
 
 def _sockets(pid: int) -> Iterator[str]:

@@ -142,7 +142,12 @@ def witnesses(cluster: Cluster) -> Iterator[dict[str, Witness]]:
 def mark(cluster: Cluster, node: str, name: str) -> None:
     """Register something that ends what a test looks at."""
     with Disco(cluster[node].socket, timeout=DEADLINE) as disco:
-        disco.register("mark", id=name, static=True)
+        mark_by(disco, name)
+
+
+def mark_by(disco: Disco, name: str) -> None:
+    """Register by this client what ends what a test looks at."""
+    disco.register("mark", id=name, static=True)
 
 
 def restarted(cluster: Cluster, node: str, number: int) -> None:

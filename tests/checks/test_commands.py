@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from discoagent.local.checks import commands
-from discoagent.local.checks.commands import Running, may_run_as
+from discoagent.local import capabilities
+from discoagent.local.checks.commands import NOBODY_S_GROUP, Running, may_run_as
 from discoagent.local.checks.health import Outcome
 from discoagent.local.checks.workers import Workers
 from tests.agent.harness import scratch_directory
@@ -176,7 +176,7 @@ def test_as_the_owner() -> None:
     fields = dict(line.split(":\t", 1) for line in found.splitlines() if ":\t" in line)
 
     assert fields["Uid"].split() == [str(USER)] * 4
-    assert set(fields["Gid"].split()) == {str(commands.NOBODY_S_GROUP)}
+    assert set(fields["Gid"].split()) == {str(NOBODY_S_GROUP)}
     assert fields["Groups"].strip() == ""
 
 
@@ -201,28 +201,37 @@ def test_the_owner_may_not_do_what_the_agent_may() -> None:
         assert outcome_of("cat", str(secret), uid=USER).state == "warning"  # cat says 1
 
 
-def test_who_may_be_run_as() -> None:
-    """Oneself; anybody else only by root with the power to switch."""
-    assert may_run_as(1_000, 1_000)
-    assert not may_run_as(0, 1_000)
-    assert not may_run_as(1_001, 1_000)
+@pytest.fixture
+def own_status(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Put a file in the place of what the kernel says of this process."""
+    file = tmp_path / "status"
+    monkeypatch.setattr(capabilities, "OWN_STATUS", file)
+    return file
 
 
-def test_root_without_the_power(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """In a container that took it away."""
-    status = tmp_path / "status"
-    monkeypatch.setattr(commands, "OWN_STATUS", status)
-    told: dict[str, bool] = {}
-    for name, line in {
-        "all": "CapEff:\t000001ffffffffff\n",
-        "none": "CapEff:\t0000000000000000\n",
-        "no uid": f"CapEff:\t{1 << 6:016x}\n",
-        "": "Name:\tx\n",
-    }.items():
-        status.write_text(line)
-        told[name] = may_run_as(1_000, 0)
+SWITCHING = f"{1 << 6 | 1 << 7:016x}"
 
-    assert told == {"all": True, "none": False, "no uid": False, "": False}
+
+@pytest.mark.parametrize(
+    ("uids", "effective", "ambient", "may"),
+    [
+        pytest.param((1_000, 1_000), "0", "0", True, id="oneself"),
+        pytest.param((0, 1_000), "0", "0", False, id="root"),
+        pytest.param((1_001, 1_000), "0", "0", False, id="another"),
+        pytest.param((1_000, 0), "000001ffffffffff", "0", True, id="by root"),
+        pytest.param((1_000, 0), "0", "0", False, id="by root in a container"),
+        pytest.param((1_000, 0), f"{1 << 6:016x}", "0", False, id="group alone"),
+        pytest.param((1_001, 1_000), SWITCHING, "0", True, id="by who has the power"),
+        pytest.param((1_001, 1_000), SWITCHING, SWITCHING, False, id="commands would have it, too"),
+    ],
+)
+def test_who_may_be_run_as(
+    own_status: Path, uids: tuple[int, int], effective: str, ambient: str, may: bool
+) -> None:
+    """Oneself; anybody else only with the power to switch, which is not for the command."""
+    own_status.write_text(f"Name:\tx\nCapEff:\t{effective}\nCapAmb:\t{ambient}\n")
+
+    assert may_run_as(*uids) is may
 
 
 def _cancelled_after(pause: Callable[[Running], bool]) -> list[Outcome]:

@@ -14,10 +14,10 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from discoagent.checks.spec import CRITICAL, PASSING, WARNING
+from discoagent.local import capabilities
 from discoagent.local.checks.health import Outcome
 from discoagent.local.checks.shown import OUTPUT_BYTES, reason
 from discoagent.local.checks.workers import Workers
@@ -27,8 +27,6 @@ READ_BYTES = 64 * 1024
 LAST_WAIT = 0.2  # seconds for one that was killed, at the end
 FLOOD_PAUSE = 0.05  # seconds between two reads of what is dropped
 NOBODY_S_GROUP = 65_534
-OWN_STATUS = Path("/proc/self/status")
-SWITCHING = (6, 7)  # CAP_SETGID, CAP_SETUID
 
 Done = Callable[[Outcome], None]
 
@@ -43,18 +41,11 @@ class User(NamedTuple):
 
 
 def may_run_as(uid: int, agent_uid: int) -> bool:
-    """Can this agent run commands as that user, and as nobody else?
-
-    Only root can: a capability that lets another user switch would be the command's, too.
-    """
-    return uid == agent_uid or (agent_uid == 0 and _can_switch())
-
-
-def _can_switch() -> bool:
-    status = OWN_STATUS.read_text(encoding="ascii", errors="replace")
-    line = next((line for line in status.splitlines() if line.startswith("CapEff:")), "CapEff: 0")
-    capabilities = int(line.split()[1], 16)
-    return all(capabilities >> number & 1 for number in SWITCHING)
+    """Can this agent run commands as that user, without its own powers being theirs?"""
+    if uid == agent_uid:
+        return True
+    able = capabilities.have(capabilities.CAP_SETUID, capabilities.CAP_SETGID)
+    return able and (agent_uid == 0 or capabilities.are_ours_alone())
 
 
 def user_of(uid: int, agent_uid: int) -> User:
