@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from discoagent.checks import Check
 from discoagent.errors import InvalidRequest, Refused
 from discoagent.instance import Instance
+from discoagent.local import capabilities
 from discoagent.local.admission import Admission
 from discoagent.local.checks import web
 from discoagent.local.parsing import parse_call
@@ -309,8 +311,12 @@ def test_what_cannot_be_checked_is_refused() -> None:
     in_world(story)
 
 
-def test_commands_are_run_as_their_owner_or_not_at_all() -> None:
-    """An agent that is not root refuses them for everybody else."""
+def test_commands_are_run_as_their_owner_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An agent without the power to switch refuses them for everybody else."""
+    (tmp_path / "status").write_text("CapEff:\t0\n")
+    monkeypatch.setattr(capabilities, "OWN_STATUS", tmp_path / "status")
     check = (Check.exec(["true"]),)
     admission(1_000).check_checks(check, 1_000, None)
 
