@@ -55,6 +55,6 @@ def looking_as(uid: int) -> Iterator[None]:
 
 
 def _set(name: str) -> int:
-    status = OWN_STATUS.read_text(encoding="ascii", errors="replace")
+    status = OWN_STATUS.read_text(encoding="utf-8", errors="replace")
     lines = (line.split() for line in status.splitlines() if line.startswith(f"{name}:"))
     return int(next(lines, ["", "0"])[1], 16)
