@@ -51,12 +51,20 @@ class Ending(NamedTuple):
     cause: str
 
 
+def heeded(wanted: Collection[signal.Signals]) -> frozenset[signal.Signals]:
+    """Return those of `wanted` that are not ignored, as nohup or a shell's `&` has it."""
+    return frozenset(one for one in wanted if signal.getsignal(one) is not signal.SIG_IGN)
+
+
 class Signals:
-    """Signals that wait to be read. What was ignored when we started stays ignored."""
+    """Signals that wait to be read, ignored ones too: blocked, the kernel keeps them all the same.
+
+    Children ignore what was ignored when we started, unless they choose otherwise; so whether a
+    signal that is passed on means anything is theirs to say.
+    """
 
     def __init__(self, wanted: Collection[signal.Signals]) -> None:
-        heard = {one for one in wanted if signal.getsignal(one) is not signal.SIG_IGN}
-        self.wanted = heard | {signal.SIGCHLD}
+        self.wanted = {*wanted, signal.SIGCHLD}
         self.before: set[int] = set()
 
     def __enter__(self) -> Self:

@@ -6,7 +6,7 @@ import threading
 
 import click
 
-from discoagent.cli.child import PASSED_ON, STOPPING, Child, NotStartedError, Signals
+from discoagent.cli.child import PASSED_ON, STOPPING, Child, NotStartedError, Signals, heeded
 from discoagent.cli.command import Session, usage, verb
 from discoagent.cli.output import Printer, talk
 from discoagent.cli.playground import Playground, StoppedError
@@ -33,7 +33,7 @@ def dev(ctx: click.Context, /, session: Session, n: int) -> int:
         usage("give the command to run after --: discoctl dev -- CMD...", "command")
     printer = session.stream_printer()
     with (
-        Signals(PASSED_ON if command else STOPPING) as signals,
+        Signals(heeded(PASSED_ON if command else STOPPING)) as signals,
         Playground(n, signals, quiet=session.quiet) as play,
     ):
         try:

@@ -25,10 +25,22 @@ for _ in names:
 """
 
 
+IGNORES = """
+import os, signal, sys
+for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"):
+    signal.signal(getattr(signal, name), signal.SIG_IGN)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
 @contextmanager
-def running(nobody: str, script: str) -> Iterator[tuple["subprocess.Popen[str]", int]]:
-    """Run a Python script under `run`; give the wrapper and the script's pid."""
+def running(
+    nobody: str, script: str, *before: str
+) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+    """Run a Python script under `run`, itself executed by the command `before`; give the wrapper
+    and the script's pid."""
     argv = [*ARGV, "run", "web", "--socket", nobody, "-q", "--", sys.executable, "-c", script]
+    argv = [*before, *argv]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment()) as wrapper:
         try:
             assert wrapper.stdout is not None
@@ -110,9 +122,11 @@ def test_standard_streams_and_arguments_are_the_command_s(nobody: str) -> None:
     assert (answer.code, answer.out, answer.err) == (0, "in\n-o json -- --help\n", "")
 
 
-def test_signals_are_passed_on(nobody: str) -> None:
-    """Six of them, one by one; the wrapper itself ends with its command only."""
-    with running(nobody, TELLS) as (wrapper, _):
+@pytest.mark.parametrize("before", [(), (sys.executable, "-c", IGNORES)], ids=["", "ignored"])
+def test_signals_are_passed_on(nobody: str, before: tuple[str, ...]) -> None:
+    """Six of them, one by one, also where whoever started the wrapper had them ignored, as a
+    shell's `&` and nohup do; the wrapper itself ends with its command only."""
+    with running(nobody, TELLS, *before) as (wrapper, _):
         assert wrapper.stdout is not None
         for name in ("SIGUSR1", "SIGUSR2", "SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"):
             wrapper.send_signal(getattr(signal, name))
