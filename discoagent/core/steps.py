@@ -9,6 +9,9 @@ from discoagent.core.node import Node
 from discoagent.core.ring import Segment
 
 NOT_TAKEN = Removal(UNKNOWN, 0)
+CHANGES = frozenset(
+    {CauseWord.UPDATED, CauseWord.CHECK, CauseWord.MAINT, CauseWord.DRAINED, CauseWord.RELOAD}
+)
 _Step = tuple[int, EventKind, Entry | None, Entry | None, Cause]
 """Its clock, its kind, the entry and that before, the cause."""
 
@@ -74,10 +77,16 @@ def _changed(dot: int, entry: Entry, before: Entry, cause: Cause, taken: Removal
 
 
 def _resumed(dot: int, entry: Entry, before: Entry, cause: Cause | None) -> list[_Step]:
-    """Return how a former life's entry and the present one's of a key differ; equal: no event."""
+    """Return how a former life's entry and the present one's of a key differ; equal: no event.
+
+    The present life's own step may be no more than that it was taken over or said again; only what
+    changed it since is told as its cause.
+    """
     if entry == before:
         return []
-    word = CauseWord.UPDATED if entry.same_owner(before) else CauseWord.REPLACED
     known = cause or UNKNOWN
+    word = known.word if known.word in CHANGES else CauseWord.UPDATED
+    if not entry.same_owner(before):
+        word = CauseWord.REPLACED
     why = Cause(word, known.actor, known.at)
     return [(dot, EventKind.UPDATED, entry, before, why)]

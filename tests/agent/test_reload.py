@@ -89,4 +89,4 @@ def test_a_restart_reads_them_again(cluster: Cluster, files: Path) -> None:
             here.register("web", id="last", static=True)
             events = told(witness.until("added", "last"))
 
-    assert sorted(events) == [("removed", "web-03", "reload"), ("updated", "web-04", "updated")]
+    assert sorted(events) == [("removed", "web-03", "reload"), ("updated", "web-04", "reload")]

@@ -213,6 +213,22 @@ class TestHandover:
             event("updated", again, E1, REGISTERED._replace(word=word))
         ]
 
+    @pytest.mark.parametrize("word", ["reload", "check", "maint", "drained", "updated"])
+    def test_what_changed_it_meanwhile(self, presence: Presence, word: str) -> None:
+        """Is told as it is; but another owner is another owner, whatever came after it."""
+        why = REGISTERED._replace(word=word)
+
+        for owner, told in [(E1.owner, word), (OTHER_OWNER, "replaced")]:
+            made = self.begun(presence, E1)
+            again = replace(E1B, owner=owner)
+            delta = Delta(ReplicaId("a", 2), 1, 2, {2: (again, why)}, {})
+
+            assert join(presence, made, delta) == [
+                event("updated", again, E1, why._replace(word=told))
+            ]
+            presence.hide(made, UNKNOWN)
+            presence.drop(made)
+
     def test_a_cause_that_is_not_known(self, presence: Presence) -> None:
         """Learned by a scan."""
         made = self.begun(presence, E1)
