@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from discoagent.core.effects import DialOutcome
 from discoagent.endpoints import is_loopback, parse
 from discoagent.local.facts import Diagnosis, Facts, State, StateFacts
-from discoagent.local.peer_diagnosis import OUTCOMES, clocks, peers, versions
+from discoagent.local.peer_diagnosis import OUTCOMES, clocks, peers, reaches_us, versions
 
 DISK_FREE_MIN = 16 * 1024 * 1024
 FILES_BASE, FILES_PER_PEER = 256, 4  # descriptors: a peer's two links, both ways
@@ -66,7 +66,9 @@ def _advertise(facts: Facts) -> Diagnosis:
     wrong = facts.advertised
     if wrong is DialOutcome.OPEN:
         wrong, here = facts.publisher, f"the port after {here}"
-    heard = any(peer.hears_us is not None for peer in facts.peers)
+    # A peer that hears us long after we greeted it hears our heartbeats, from that address.
+    late = facts.uptime > 2 * facts.suspect_after
+    heard = late and any(reaches_us(facts, peer) for peer in facts.peers)
     text = f"{OUTCOMES[wrong]} at {here}"
     advice = f"set `advertise` to an address of this host at which the others reach {facts.bind}"
     if heard:  # a way through an address translation may be closed to the host itself

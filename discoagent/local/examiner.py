@@ -109,6 +109,7 @@ class Examiner:
             Facts(
                 node=own,
                 version=__version__,
+                uptime=status["uptime_ms"] / 1000,
                 boot=record.boot if record else "",
                 bind=str(status["bind"]),
                 advertise=self._replica.endpoint,

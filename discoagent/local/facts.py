@@ -68,12 +68,13 @@ class Facts(NamedTuple):
     """What was found out about an agent and its host.
 
     `advertised` and `publisher`: what a connect to its own two ports came to, where it advertises
-    them. `service_problems`: what is wrong with its service files. `store` is None where there is
-    no state directory.
+    them. `uptime` and `suspect_after` in seconds. `service_problems`: what is wrong with its
+    service files. `store` is None where there is no state directory.
     """
 
     node: str
     version: str
+    uptime: float
     boot: str
     bind: str
     advertise: str

@@ -62,6 +62,11 @@ def _names(found: Sequence[PeerFacts]) -> str:
     return f"{named} and {len(found) - 3} more" if len(found) > 3 else named
 
 
+def reaches_us(facts: Facts, peer: PeerFacts) -> bool:
+    """Has the peer heard us lately?"""
+    return peer.hears_us is not None and peer.hears_us <= facts.suspect_after
+
+
 def peers(facts: Facts) -> Iterator[Diagnosis]:
     """Say of each peer whether it is reached and reaches us."""
     for peer in facts.peers:
@@ -104,7 +109,7 @@ def _faults(facts: Facts, peer: PeerFacts) -> Iterator[Diagnosis]:
             f"{peer.endpoint} is reached, and its agent does not answer",
             "see whether it hangs: `systemctl status discoagent` there",
         )
-    elif peer.hears_us is None or peer.hears_us > facts.suspect_after:
+    elif not reaches_us(facts, peer):
         ago = "" if peer.hears_us is None else f" since {peer.hears_us:.0f} s"
         yield Diagnosis(
             subject,

@@ -27,6 +27,7 @@ STATE = StateFacts("/var/lib/discoagent", free=2**30)
 HEALTHY = Facts(
     node="a",
     version="2.0.1",
+    uptime=60.0,
     boot="here",
     bind="10.0.0.1:7800",
     advertise="10.0.0.1:7800",
@@ -74,6 +75,7 @@ def test_a_healthy_agent() -> None:
             "advertise",
         ),
         ({"files": 64}, "limits", "only 64 files", "LimitNOFILE"),
+        ({"advertised": SILENT, "uptime": 3.0}, "advertise", "nothing answers", "advertise"),
         (
             {"publisher": REFUSED, "peers": ()},
             "advertise",
