@@ -43,3 +43,57 @@ def test_a_cut_and_a_death() -> None:
             (witness,) = last["evidence"]["witnesses"]
             assert witness["node"] == ("h2" if host is first else "h1")
             assert witness["heard_ms"] > 1_000 * (DOWN_AFTER - SLACK)
+
+
+@pytest.mark.lab
+def test_an_agent_that_hangs() -> None:
+    """Its kernel accepts for it, and it says nothing: the agent is gone, its host lives."""
+    with running(3) as cluster:
+        first = cluster[1]
+        cluster[3].freeze()
+        until(lambda: first.states()["h3"] == "restarting", "h3 to be taken for restarting")
+        found = first.disco.why("h3")
+        cluster[3].thaw()
+        until(lambda: first.states()["h3"] == "alive", "h3 to be alive")
+
+        assert found["evidence"]["port"] == "mute"
+        assert found["evidence"]["silence_ms"] > 1_000
+        assert "its next life" in found["clears"]
+        assert found["due_ms"] > 0
+        states = [change["after"] for change in first.disco.why("h3")["changes"]]
+        assert states[-1] == "alive"
+        assert "restarting" in states
+
+
+@pytest.mark.lab
+def test_ends_of_an_agent_whose_host_lives() -> None:
+    """A kill is told by the port that refuses; a leave by the node itself."""
+    with running(4, "--set", "timing.restart_grace=0s") as cluster:
+        first = cluster[1]
+        cluster.kill_agents(3, lost=False)
+        until(lambda: first.states()["h3"] == "down", "h3 to be down")
+        cluster[4].leave()
+        until(lambda: first.states()["h4"] == "left", "h4 to have left")
+        killed, gone = (first.disco.why(node)["changes"][-1] for node in ("h3", "h4"))
+
+        assert killed["evidence"]["port"] == "refused" or killed["evidence"]["refused_by"]
+        assert gone["reason"] == "it said that it leaves"
+
+
+@pytest.mark.lab
+def test_a_split_and_its_end() -> None:
+    """Each side says whom nobody heard; when it is over, what made a node alive again."""
+    with running(4) as cluster:
+        first = cluster[1]
+        cluster.lab.split({1, 2}, {3, 4})
+        until(lambda: first.states()["h3"] in ("down", "suspect"), "h3 to be silent")
+        silent = first.disco.why("h3")
+        cluster.lab.heal()
+        cluster.wait_until_known()
+        back = first.disco.why("h3")["changes"][-1]
+
+        assert silent["evidence"]["silence_ms"] > 1_900
+        assert silent["evidence"]["port"] in ("silent", None)
+        assert silent["clears"] is not None
+        assert back["after"] == "alive"
+        assert back["evidence"]["spoke_ms"] < 3_000
