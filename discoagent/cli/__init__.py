@@ -70,6 +70,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "log-level": "operating:log_level",
         "metrics": "operating:metrics",
         "reload": "reloading:reload",
+        "install-units": "units:install_units",
+        "uninstall-units": "units:uninstall_units",
     },
     "Tools": {
         "dev": "dev:dev",

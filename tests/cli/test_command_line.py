@@ -19,7 +19,7 @@ PROMISED = {
     *("renew", "maint", "drain", "presence", "track", "retrack", "untrack", "watch", "wait"),
     *("members", "join", "leave", "forget", "status", "ping", "converged", "why", "history", "at"),
     *("monitor", "log-level", "metrics", "reload", "doctor", "bundle", "keygen", "keys", "render"),
-    *("sd", "dev", "sim", "completion", "version"),
+    *("sd", "dev", "sim", "completion", "version", "install-units", "uninstall-units"),
 }
 NOT_YET = {
     "run": ("--ttl", "--pid", "--static"),

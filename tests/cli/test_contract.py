@@ -67,6 +67,8 @@ CASES: list[tuple[str, str, str, int]] = [
     ("doctor", "diagnosis", MANY, 0),
     ("bundle bundle.tar.gz", "bundle", ONE, 0),
     ("log-level", "log-level", ONE, 0),
+    ("install-units --root root", "step", MANY, 0),
+    ("uninstall-units --root root", "step", MANY, 0),
     ("version", "version", ONE, 0),
     ("sim --seeds 1 --nodes 2 --seconds 1", "sim", ONE, 0),
     ("version --socket /nowhere/agent.sock", "version", ONE, 0),
@@ -155,6 +157,8 @@ def test_an_output_is_what_was_promised(
     asked, schema, shape, code = case
     if "leased" in asked and not asked.startswith("register"):
         ask("register", "leased", "--ttl", "1h")
+    if asked.startswith("uninstall-units"):
+        ask(*asked.removeprefix("un").split())
     if "REF" in asked:
         asked = asked.replace("REF", ask("track", "room", "carol", "--ttl", "1h").out.strip())
     answer = ask(*asked.split(), "-o", chosen)
