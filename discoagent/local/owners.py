@@ -109,13 +109,17 @@ def unit_of(cgroup: str) -> str | None:
 
 
 def in_our_pid_namespace(pid: int) -> bool:
-    """Does the process count pids as we do? True also where this may not be read."""
+    """Does the process count pids as we do?
+
+    Its namespace itself may be read by few; how many namespaces count it is for all (NSpid in
+    proc_pid_status(5)): ours alone, or those within it, too.
+    """
     try:
-        return os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
-    except FileNotFoundError:
-        return pid != 0
+        status = Path(f"/proc/{pid}/status").read_bytes()
     except OSError:
-        return True
+        return pid != 0
+    counted = next((it for it in status.splitlines() if it.startswith(b"NSpid:")), b"NSpid: 0")
+    return len(counted.split()) == 2
 
 
 def process_owner(process: ProcessFacts, boot: str) -> bytes:

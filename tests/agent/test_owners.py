@@ -3,11 +3,15 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from discoagent.core.entry import Entry, Kind
 from discoagent.instance import Owner, unpack_owner
 from discoagent.local import owners
 from discoagent.local.owners import Asker
+from tests.agent.users import as_user
 
 
 def test_peer_address() -> None:
@@ -42,6 +46,19 @@ def test_an_ended_process_has_none() -> None:
     assert owners.executable(child.pid) is None
     assert owners.unit(child.pid) is None
     assert not owners.in_our_pid_namespace(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a pid namespace")
+def test_a_process_in_another_pid_namespace() -> None:
+    """Seen also by an agent that may read nothing else of it."""
+    command = ["unshare", "--pid", "--fork", "--kill-child", "sh", "-c", "echo up; cat"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as outer:
+        assert outer.stdout is not None
+        assert outer.stdout.readline() == b"up\n"
+        (inner,) = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
+
+        assert as_user(4_001, lambda: owners.in_our_pid_namespace(outer.pid))
+        assert not as_user(4_001, lambda: owners.in_our_pid_namespace(int(inner)))
 
 
 def test_unit_out_of_control_groups() -> None:

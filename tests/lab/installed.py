@@ -41,6 +41,11 @@ class Installed(Booted):
         """Return what `discoctl -o json` prints, which has to succeed."""
         return json.loads(self.check(f"{BIN}/discoctl", *words, "-o", "json"))
 
+    @staticmethod
+    def lines(done: "subprocess.CompletedProcess[str]") -> list[Any]:
+        """Return the values that a command printed, one a line."""
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
     def property(self, name: str, unit: str = "discoagent") -> str:
         """Return what systemd says of a unit."""
         return self.check("systemctl", "show", "--value", "-p", name, unit).strip()
