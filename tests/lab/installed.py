@@ -17,6 +17,7 @@ from typing import Any
 
 import msgpack
 
+from discoagent.cli.installing import DROP_IN, PLACES
 from tests.house.project import ROOT
 from tests.lab.booted import Booted
 
@@ -80,24 +81,10 @@ def files(*drop_ins: str, config: str = "") -> dict[str, str]:
     """Return the files of an installation: programs, units, users and directories, `config`."""
     found = {f"{BIN}/{name}": program(it) for name, it in PROGRAMS.items()}
     for path in UNITS.iterdir():
-        place = place_of(path.name)
-        if place is not None:
-            found[place] = path.read_text(encoding="utf-8")
-    for name in drop_ins:
-        place = f"/etc/systemd/system/discoagent.service.d/{name}"
-        found[place] = (UNITS / name).read_text(encoding="utf-8")
+        if path.suffix != DROP_IN or path.name in drop_ins:
+            place = PLACES[path.suffix].format(name=path.name, stem=path.stem)
+            found[f"/{place}"] = path.read_text(encoding="utf-8")
     return found | {"/etc/discoagent/agent.toml": config}
-
-
-def place_of(name: str) -> str | None:
-    """Return where a file of `systemd/` is installed; None: only by who wants it."""
-    stem, _, kind = name.rpartition(".")
-    places = {
-        "service": f"/etc/systemd/system/{name}",
-        "sysusers": f"/etc/sysusers.d/{stem}.conf",
-        "tmpfiles": f"/etc/tmpfiles.d/{stem}.conf",
-    }
-    return places.get(kind)
 
 
 def binds(package: Path = ROOT / "discoagent") -> list[str]:
