@@ -1,4 +1,5 @@
-"""Any order of ends: each is one event, with the right cause, here and on another agent.
+"""Any order of ends: each is one event, with the right cause and actor, here and on another agent,
+also where its agent was not there to see it.
 
 Real processes, real pidfds, and a virtual clock: the loop never waits, it takes the time as passed.
 """
@@ -15,15 +16,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from discoagent.checks import Check
-from discoagent.core.effects import DialOutcome
-from discoagent.core.entry import Kind
+from discoagent.core.effects import DialOutcome, Emit, Event
+from discoagent.core.entry import Cause, Kind
+from discoagent.instance import unpack_actor
+from discoagent.local.keeping import Keeping
 from discoagent.local.operations import Drain, Maint
 from discoagent.local.queries import state_of
+from discoagent.local.restoring import LEASE_LEFT_MIN, restore
+from discoagent.store import StoredEntry
 from tests.agent.local_world import ME, World, end
 from tests.core.cluster import Cluster
 
 TTL = 10.0
 CHECK = 25.0
+HAND = "by hand"  # who made a change: this process, or nobody
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -67,13 +73,18 @@ class Lives(RuleBasedStateMachine):
         self.loop.run_until_complete(self._begin())
 
     async def _begin(self) -> None:
-        self.world = World(endpoint="a:1")
         self.cluster = Cluster(now=self.loop.now)
-        self.cluster.running["a"] = self.world.replica
-        self.cluster.events["a"], self.cluster.effects["a"] = [], []
-        self.cluster.dials["a"] = DialOutcome.OPEN
+        self.seen_there = 0
+        self._live(World(endpoint="a:1"))
         self.there = self.cluster.start("b", cluster="test")
         self.cluster.run("b", self.there.seeds(["a:1"], self.loop.now))
+
+    def _live(self, world: World) -> None:
+        """Let the first agent begin a life."""
+        self.world = world
+        self.cluster.running["a"] = world.replica
+        self.cluster.events["a"], self.cluster.effects["a"] = [], []
+        self.cluster.dials["a"] = DialOutcome.OPEN
         self.seen = 0
 
     def teardown(self) -> None:
@@ -97,20 +108,14 @@ class Lives(RuleBasedStateMachine):
         self.count += 1
         return f"x{self.count}"
 
-    def told(self, *expected: tuple[str, str, str]) -> None:
+    def told(self, *expected: tuple[str, str, str, str]) -> None:
         """Push to the other agent; see that both told of this, and of nothing else."""
         self.cluster.now = self.loop.now
-        here = [
-            (str(it.kind), (it.entry or it.before).id, it.cause.word)  # type: ignore[union-attr]
-            for it in self.world.events[self.seen :]
-        ]
+        here = [_said(it) for it in self.world.events[self.seen :]]
         self.seen = len(self.world.events)
-        before = len(self.cluster.events["b"])
         self.cluster.run("a", [])
-        there = [
-            (str(it.kind), (it.entry or it.before).id, it.cause.word)  # type: ignore[union-attr]
-            for it in self.cluster.events["b"][before:]
-        ]
+        there = [_said(it) for it in self.cluster.events["b"][self.seen_there :]]
+        self.seen_there = len(self.cluster.events["b"])
         assert sorted(here) == sorted(there) == sorted(expected)
 
     # -- what begins
@@ -123,7 +128,7 @@ class Lives(RuleBasedStateMachine):
         process = self.processes[name] = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
         self.ask("register", service="s", id=name, lifetime=["process", process.pid])
         self.states[name] = "passing"
-        self.told(("added", name, "registered"))
+        self.told(("added", name, "registered", HAND))
 
     @rule()
     def a_lease(self) -> None:
@@ -132,7 +137,7 @@ class Lives(RuleBasedStateMachine):
         self.ask("register", service="s", id=name, lifetime=["lease", round(TTL * 1000)])
         self.leases[name] = self.loop.now + TTL
         self.states[name] = "passing"
-        self.told(("added", name, "registered"))
+        self.told(("added", name, "registered", HAND))
 
     @rule()
     def a_checked_one(self) -> None:
@@ -143,7 +148,7 @@ class Lives(RuleBasedStateMachine):
         self.ask("ttl", id=f"s/{name}", word="pass")
         self.checked[name] = self.loop.now + CHECK
         self.states[name] = "passing"
-        self.told(("added", name, "registered"), ("updated", name, "check"))
+        self.told(("added", name, "registered", HAND), ("updated", name, "check", HAND))
 
     # -- what goes on
 
@@ -163,7 +168,7 @@ class Lives(RuleBasedStateMachine):
         changed = [name for name, state in self.states.items() if state != "draining"]
         self.loop.run_until_complete(_done(lambda: self.world.own.upkeep.drain(call, ME)))
         self.states = dict.fromkeys(self.states, "draining")
-        self.told(*(("updated", name, "drained") for name in changed))
+        self.told(*(("updated", name, "drained", HAND) for name in changed))
 
     @rule()
     def undrain(self) -> None:
@@ -174,7 +179,7 @@ class Lives(RuleBasedStateMachine):
         for name in changed:
             failed = self.checked.get(name, self.loop.now + 1) <= self.loop.now
             self.states[name] = "critical" if failed else "passing"
-        self.told(*(("updated", name, "maint") for name in changed))
+        self.told(*(("updated", name, "maint", HAND) for name in changed))
 
     # -- what ends
 
@@ -188,7 +193,7 @@ class Lives(RuleBasedStateMachine):
         self.loop.run_until_complete(self.world.event(self.seen + 1))
         _finish(process)
         self.states.pop(name)
-        self.told(("removed", name, "exit:SIGKILL"))
+        self.told(("removed", name, "exit:SIGKILL", ""))
 
     @precondition(lambda self: self.states)
     @rule(data=st.data())
@@ -200,7 +205,7 @@ class Lives(RuleBasedStateMachine):
             table.pop(name, None)
         if name in self.processes:
             _finish(self.processes.pop(name))
-        self.told(("removed", name, "deregistered"))
+        self.told(("removed", name, "deregistered", HAND))
 
     @rule(seconds=st.floats(0.5, 30.0))
     def time_passes(self, seconds: float) -> None:
@@ -217,9 +222,63 @@ class Lives(RuleBasedStateMachine):
             if self.states[name] == "passing":
                 self.states[name] = "critical"
         self.told(
-            *(("removed", name, "lease-expired") for name in over),
-            *(("updated", name, "check") for name in failed),
+            *(("removed", name, "lease-expired", "") for name in over),
+            *(("updated", name, "check", "") for name in failed),
         )
+
+    @rule(data=st.data(), seconds=st.floats(0.1, 14.0))
+    def the_agent_is_away(self, data: st.DataObject, seconds: float) -> None:
+        """It is killed, and comes back; some that it watched are gone by then, and reaped."""
+        rows = self._kept()
+        self.world.close()
+        names = st.sampled_from(sorted(self.processes)) if self.processes else st.nothing()
+        gone = sorted(data.draw(st.sets(names)))
+        for name in gone:
+            _finish(self.processes.pop(name))
+            self.states.pop(name)
+        self.loop.now += seconds
+        self.loop.run_until_complete(self._return(rows, seconds))
+        self.told(*(("removed", name, "exit", "") for name in gone))
+
+    def _kept(self) -> list[StoredEntry]:
+        """Return what the store has of the entries."""
+        world = self.world
+        keeping = Keeping(
+            store=world.store,
+            lifetimes=world.lifetimes,
+            own=world.replica.own,
+            loop=self.loop,
+            wall_ms=world.tick_ms,
+        )
+        return keeping.rows(world.replica.own)
+
+    async def _return(self, rows: list[StoredEntry], seconds: float) -> None:
+        """Begin another life with what was kept, as the agent does."""
+        before = self.world
+        self._live(World(endpoint="a:1", incarnation=before.replica.id.incarnation + 1))
+        world, now = self.world, self.loop.now
+        world.wall_ms = before.wall_ms + round(seconds * 1000)
+        restored = restore(
+            rows,
+            replica=world.replica,
+            lifetimes=world.lifetimes,
+            revive=world.own.revive,
+            now=now,
+            wall_ms=world.tick_ms(),
+        )
+        world.perform([Emit(event) for event in restored.events])
+        world.perform(
+            world.replica.settle(Cause("updated", b"", world.tick_ms()), now, restored.ended)
+        )
+        self.cluster.run("a", world.replica.seeds(["b:1"], now))
+        for name, when in self.leases.items():
+            lease = world.lifetimes.leases.get((Kind.SERVICE, "s", name))
+            assert lease is not None
+            assert abs(lease.deadline - max(when, now + LEASE_LEFT_MIN)) < 0.1
+            self.leases[name] = lease.deadline
+        for name, when in self.checked.items():
+            if when > now - seconds:  # nobody looked whether its owner said anything meanwhile
+                self.checked[name] = now + CHECK
 
     @invariant()
     def no_ghosts(self) -> None:
@@ -231,6 +290,15 @@ class Lives(RuleBasedStateMachine):
                 it.entry.id: state_of(it) for it in replica.lookup(Kind.SERVICE, ("s",))
             }
             assert shown == self.states
+
+
+def _said(event: Event) -> tuple[str, str, str, str]:
+    """Return what an event was, of what, why, and by whom."""
+    entry = event.entry or event.before
+    assert entry is not None
+    actor = unpack_actor(event.cause.actor)
+    assert actor is None or (actor.uid, actor.pid) == (ME.uid, ME.pid)
+    return str(event.kind), entry.id, event.cause.word, HAND if actor else ""
 
 
 async def _done(work: Any) -> Any:
@@ -247,7 +315,7 @@ def _finish(process: "subprocess.Popen[bytes]") -> None:
 
 TestLives = Lives.TestCase
 TestLives.settings = settings(
-    max_examples=25,
+    max_examples=60,
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=list(HealthCheck),
