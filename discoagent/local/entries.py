@@ -143,8 +143,8 @@ class Entries:
                 field="lifetime",
             )
         pid = wanted.pid or asker.pid
-        process = mine if pid == asker.pid else self._lifetimes.processes.find(pid)
-        if process is None or (process is not mine and process.ended()):
+        process = mine if pid == asker.pid else self._lifetimes.processes.living(pid)
+        if process is None:
             raise NoInstance(f"lifetime: process {pid} does not live", field="lifetime")
         # The asker's own, too: it may have become another program, of another user, since it
         # connected, and somebody else may hold the connection.

@@ -91,6 +91,14 @@ class Processes:
             process.learn(facts, self._boot, now)
         return process
 
+    def living(self, pid: int) -> Process | None:
+        """As `find`, but ask the kernel first: one that has ended is told of now, and if its pid is
+        another's by now that one is returned."""
+        held = self._by_pid.get(pid)
+        if held is not None and held.ended():
+            self._on_readable(held)
+        return self.find(pid)
+
     def owning(self, owner: bytes) -> Process | None:
         """Return the living process that a packed owner names, or None."""
         return self._by_identity.get(owner[:OWNER_IDENTITY_BYTES])

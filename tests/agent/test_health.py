@@ -1,22 +1,16 @@
 """Checks of real agents: through restarts, seen from elsewhere, and between users."""
 
-import os
 import signal
 import socket
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from discoagent.checks import Check
 from discoagent.client import Disco
-from discoagent.errors import DiscoError
 from tests.agent.harness import DEADLINE, AgentProcess, Cluster, Raw, wait_until
 from tests.agent.restarting import Witness, mark, restarted, told
-from tests.agent.users import as_user
-
-OWNER, STRANGER = 4_001, 4_002
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+from tests.agent.users import OWNER, asked, root_only
 
 
 @pytest.fixture
@@ -86,20 +80,6 @@ def test_output_stays_at_home(cluster: Cluster) -> None:
         assert "output" not in there.get("clock").checks[0]
 
 
-def asked(agent: AgentProcess, uid: int, operation: str, **arguments: Any) -> int:
-    """Ask as another user; return the code of the answer."""
-
-    def work() -> int:
-        with Raw(agent.socket) as raw:
-            try:
-                raw.ask(operation, **arguments)
-            except DiscoError as error:
-                return error.code
-            return 0
-
-    return as_user(uid, work)
-
-
 @root_only
 def test_commands_run_as_their_owner(agent: AgentProcess, asker: Raw) -> None:
     """Not as the agent, which is root here; not even where root has changed the check."""
@@ -117,50 +97,3 @@ def test_commands_run_as_their_owner(agent: AgentProcess, asker: Raw) -> None:
     asker.ask("update", id="x", checks=[other])
     wait_until(lambda: output().startswith("changed"))
     assert output().split() == ["changed", str(OWNER)]
-
-
-@root_only
-def test_another_user_may_do_nothing(agent: AgentProcess, asker: Raw) -> None:
-    """Neither over it, nor to it, nor to its checks."""
-    lease = ["lease", 60_000]
-    check = [Check.ttl("1h").packed()]
-    assert asked(agent, OWNER, "register", service="x", id="x", lifetime=lease, checks=check) == 0
-    wanted: dict[str, dict[str, Any]] = {
-        "ttl": {"id": "x", "word": "pass"},
-        "update": {"id": "x", "checks": []},
-        "renew": {"id": "x"},
-        "deregister": {"id": "x"},
-    }
-
-    codes = {name: asked(agent, STRANGER, name, **what) for name, what in wanted.items()}
-    over = {"service": "x", "id": "x", "lifetime": lease}
-    assert codes == dict.fromkeys(wanted, 4)
-    assert asked(agent, STRANGER, "register", **over) == 6
-    assert asked(agent, STRANGER, "register", **over, replace=True) == 4
-    assert asked(agent, STRANGER, "register", service="y", lifetime=["process", os.getpid()]) == 4
-    (row,) = asker.list("x")
-    assert (row.state, row.owner.uid) == ("pending", OWNER)
-    assert asked(agent, OWNER, "ttl", **wanted["ttl"]) == 0
-
-
-@root_only
-def test_a_program_of_another_user_in_the_same_process(agent: AgentProcess, asker: Raw) -> None:
-    """Who connected and then became somebody else owns nothing in that one's name."""
-
-    def work() -> int:
-        """Connect as one user, become another, and register for oneself."""
-        with Raw(agent.socket) as raw:
-            raw.ask("hello")  # connected: the kernel has noted who did
-            os.setresuid(STRANGER, STRANGER, STRANGER)
-            try:
-                raw.ask("register", service="z")
-            except DiscoError as error:
-                return error.code
-            return 0
-
-    def child() -> int:
-        os.setresuid(OWNER, OWNER, STRANGER)
-        return work()
-
-    assert as_user(0, child) == 4
-    assert asker.list("z") == []

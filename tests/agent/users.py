@@ -6,6 +6,14 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import pytest
+
+from discoagent.errors import DiscoError
+from tests.agent.harness import AgentProcess, Raw
+
+OWNER, STRANGER = 4_001, 4_002
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+
 T = TypeVar("T")
 
 
@@ -34,3 +42,25 @@ def as_user(uid: int, work: Callable[[], T]) -> T:
     assert done, result
     answer: T = result
     return answer
+
+
+def codes(agent: AgentProcess, uid: int, *asked: tuple[str, dict[str, Any]]) -> list[int]:
+    """Ask as another user, one thing after the other; return the code of each answer."""
+
+    def code(raw: Raw, operation: str, arguments: dict[str, Any]) -> int:
+        try:
+            raw.ask(operation, **arguments)
+        except DiscoError as error:
+            return error.code
+        return 0
+
+    def work() -> list[int]:
+        with Raw(agent.socket) as raw:
+            return [code(raw, *each) for each in asked]
+
+    return as_user(uid, work)
+
+
+def asked(agent: AgentProcess, uid: int, operation: str, /, **arguments: Any) -> int:
+    """Ask one thing as another user; return the code of the answer."""
+    return codes(agent, uid, (operation, arguments))[0]
