@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.agent.harness import wait_until
 from tests.house.processes import DEADLINE, Running, agent, clean_environment
 
 READY = r"^ready node=(\S+) socket=(\S+) bind=(\S+)$"
@@ -109,6 +110,18 @@ def test_runs_until_it_is_stopped(tmp_path: Path, number: signal.Signals) -> Non
         assert not bind.endswith(":0")
         running.signal(number)
 
+        assert running.code() == 0
+
+
+def test_without_standard_streams(tmp_path: Path) -> None:
+    """None of its files takes the place of one that was closed."""
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *agent(*flags(tmp_path))]
+    with Running(closed) as running:
+        wait_until(Path(f"{tmp_path}/agent.sock").is_socket)
+        streams = [os.readlink(f"/proc/{running.process.pid}/fd/{number}") for number in range(3)]
+        running.signal(signal.SIGTERM)
+
+        assert streams == ["/dev/null"] * 3
         assert running.code() == 0
 
 
