@@ -21,7 +21,7 @@ from typing import Any, Never
 
 import click
 
-from discoagent import __version__
+from discoagent import __version__, streams
 from discoagent.cli import output
 from discoagent.cli.command import COMPLETE_VARIABLE, GlobalOptions, Session
 from discoagent.errors import DiscoError, InvalidRequest
@@ -145,6 +145,7 @@ class Discoctl(GlobalOptions, click.Group):
         **extra: Any,
     ) -> Any:
         """Run the command line and exit; with `standalone_mode` off return the exit code."""
+        streams.have_all()
         if instruction := os.environ.get(COMPLETE_VARIABLE):
             from discoagent.cli import completion
 

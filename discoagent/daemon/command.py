@@ -23,7 +23,7 @@ from typing import IO, Any
 
 import click
 
-from discoagent import __version__, logs, tls
+from discoagent import __version__, logs, streams, tls
 from discoagent.daemon import config
 from discoagent.daemon.config import Config, ConfigError
 from discoagent.daemon.systemd import Manager
@@ -108,7 +108,7 @@ class Daemon(click.Command):
 def main(*, config_file: Path | None, check_config: bool, **flags: Any) -> None:
     """Run this host's discoagent: service discovery without a master."""
 
-    _have_streams()
+    streams.have_all()
     # Until the agent listens for it: what would be read again is only about to be read.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
@@ -129,18 +129,6 @@ def main(*, config_file: Path | None, check_config: bool, **flags: Any) -> None:
     if config.exposed(loaded):
         _log.warning("insecure: whoever reaches %s can read and write in the cluster", loaded.bind)
     sys.exit(run(loaded, load))
-
-
-def _have_streams() -> None:
-    """Put the null device where a standard stream was closed: else a file of ours takes its place,
-    and what is written to that stream goes into it."""
-    for number, mode in enumerate(("r", "w", "w")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
-            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
-            setattr(sys, ("stdin", "stdout", "stderr")[number], stream)
 
 
 def _check_services(loaded: Config) -> int:

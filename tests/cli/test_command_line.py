@@ -327,3 +327,18 @@ def test_a_query_loads_no_more_than_it_needs() -> None:
         *("discoagent.filters", "discoagent.client.choice", "click.shell_completion"),
         *(f"discoagent.cli.{name}" for name in ("run", "dev", "child", "watching", "cluster")),
     }
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_without_standard_streams(closed: str) -> None:
+    """The code is the same, and nothing breaks."""
+    script = f'exec "$@" {closed}'
+    command = ["sh", "-c", script, "sh", *ARGV]
+    codes = [
+        subprocess.run(
+            [*command, *words], env=environment(), capture_output=True, check=False
+        ).returncode
+        for words in (["version"], ["--socket", "/nonexistent", "list"])
+    ]
+
+    assert codes == [0, 3]

@@ -8,7 +8,7 @@ from tests.house.project import PACKAGE, ROOT, imports, module_name, python_file
 
 # From the bottom up. A module imports from its own package, and from the layers below.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("core", "durations", "errors", "modes", "tls"),
+    ("core", "durations", "errors", "modes", "streams", "tls"),
     ("endpoints", "instance", "rules", "sockets", "store", "wire"),
     ("presence", "presence_rules"),
     ("api", "checks", "filters", "logs", "mesh", "token"),
@@ -29,6 +29,7 @@ CLI_KNOWS = {
     "presence_rules",
     "rules",
     "sockets",
+    "streams",
 }
 
 FILES = [path for path in python_files("discoagent") if path != PACKAGE / "__init__.py"]
