@@ -105,8 +105,9 @@ def _not_private(directory: str) -> str | None:
 def client_paths(path: str | None = None, environ: Mapping[str, str] | None = None) -> list[str]:
     """Return the paths a client tries: `path`, else DISCO_SOCKET alone, else the default ones."""
     environ = os.environ if environ is None else environ
-    said = path or environ.get(CLIENT_VARIABLE)
-    return [check_path(said)] if said else candidate_paths(environ)
+    if path is None:
+        path = environ.get(CLIENT_VARIABLE) or None  # empty: as if it were not set
+    return candidate_paths(environ) if path is None else [check_path(path)]
 
 
 def listening_path(paths: list[str], timeout: float) -> str:

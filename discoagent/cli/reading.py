@@ -74,7 +74,7 @@ def list_command(
     not and parentheses. What is missing is null.
     """
     printer = session.printer(output.INSTANCE)
-    order = _order(sort) if sort else None
+    order = None if sort is None else _order(sort)
     with session.disco() as disco:
         found = disco.list(
             *services, tag=list(tags) or None, node=node, all=everything, filter=filter

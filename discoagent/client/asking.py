@@ -198,7 +198,7 @@ class Asking(Base):
 
 def query_wait_ms(timeout: float) -> int:
     """Return how long the agent may wait with an answer, so that it still comes in time."""
-    return int((timeout - min(ANSWER_SECONDS, timeout / 2)) * 1000)
+    return min(int((timeout - min(ANSWER_SECONDS, timeout / 2)) * 1000), FOR_EVER_MS)
 
 
 def converging(wait: float | None, timeout: float) -> tuple[int, float]:

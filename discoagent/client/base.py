@@ -17,7 +17,7 @@ class Base:
     """The connections, the watches, and what holds the registrations."""
 
     def __init__(self, socket: str | None = None, *, timeout: str | float = 2.0) -> None:
-        path = client_paths(socket)[0] if socket else None
+        path = None if socket is None else client_paths(socket)[0]
         self.timeout = milliseconds(timeout, "timeout") / 1000
         self._pool = Pool(path, self.timeout)
         self._kept: Keeper | None = None

@@ -139,9 +139,14 @@ class Session:
     def _pack(number: int, call: Call[Any]) -> bytes:
         try:
             frame: bytes = msgpack.packb([API_VERSION, number, call.operation, call.arguments])
+        except UnicodeEncodeError as error:
+            from discoagent.rules import refuse
+
+            refuse(_culprit(call) or call.operation, "UTF-8", error.object)
         except (TypeError, ValueError, OverflowError) as error:
+            field = _culprit(call)
             raise InvalidRequest(
-                f"{call.operation}: an argument cannot be sent: {error}", field=_culprit(call)
+                f"{call.operation}: {field} cannot be sent: {error}", field=field
             ) from None
         if len(frame) > REQUEST_BYTES_MAX:
             raise InvalidRequest(

@@ -94,6 +94,8 @@ def test_what_is_not_built_does_not_exist(name: str, ask: Ask) -> None:
         (["list", "--timeout", "5"], "must be a duration such as"),
         (["list", "--timeout", "0s"], "must be longer than 0"),
         (["list", "--sort", "colour"], "no such key: 'colour'; there are service, id"),
+        (["list", "--sort", ""], "no such key: ''"),
+        (["list", "--socket", ""], "socket: an empty path"),
         (["list", "--limit", "0"], "0 is not in the range x>=1"),
         (["get"], "missing argument 'ID'"),
         (["get", "a", "b"], "unexpected extra argument"),

@@ -164,6 +164,7 @@ def test_a_process_that_is_not_alive_is_1(ask: Ask) -> None:
         (["register", "web", "--static", "--tag", ""], "tags"),
         (["register", "web", "--static", "--tag", "a\nb"], "tags"),
         (["register", "web", "--static", "--tag", "x" * 257], "tags"),
+        (["register", "web", "--static", "--tag", "\udcff"], "tags"),  # no UTF-8
         (["register", "web", "--static", "--meta", "a b=c"], "meta"),
         (["register", "web", "--static", "--meta", f"a={'x' * 1025}"], "meta"),
         (["register", "web", "--static", "--address", "[::1]"], "address"),

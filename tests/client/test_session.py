@@ -205,6 +205,7 @@ def test_what_cannot_be_packed_is_refused_by_name(arguments: Any, field: str) ->
         session.ask(calls.register(calls.Spec("web", **arguments)))
 
     assert caught.value.field == field
+    assert field in caught.value.message
     assert session.open == 0
 
 

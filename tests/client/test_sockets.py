@@ -86,6 +86,9 @@ def test_a_client_tries_what_was_said_then_the_variable_then_the_defaults() -> N
     assert sockets.client_paths("/a", environ) == ["/a"]
     assert sockets.client_paths(None, environ) == ["/b"]
     assert sockets.client_paths(None, {}) == sockets.candidate_paths({})
+    assert sockets.client_paths(None, {"DISCO_SOCKET": ""}) == sockets.candidate_paths({})
+    with pytest.raises(InvalidRequest, match="empty"):
+        sockets.client_paths("", environ)
 
 
 def test_nobody_listening_names_every_path_and_why(tmp_path: Path) -> None:
