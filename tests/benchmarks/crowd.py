@@ -1,8 +1,9 @@
 """Many agents on one machine: how soon they agree, and what all of them take together when idle.
 
-The clock starts with the start of the last process, and stops when every agent lists all of them
-alive. Idle time is beside a bare mesh of as many processes, with the same sockets, options and
-interval.
+They start at once, so that on few cores most of the time is the start of so many interpreters. The
+clock starts when the last process is started, and when the last of them is ready; it stops when
+every agent lists all of them alive. Idle time is beside a bare mesh of as many processes, with the
+same sockets, options and interval.
 """
 
 import socket
@@ -30,16 +31,15 @@ def main(*, agents: int = AGENTS, seconds: float = SECONDS, settle: float = SETT
         pause(settle)
         floor, floor_memory = _busy(pids, seconds), sum(map(resident, pids))
     with _agents(agents) as (processes, began):
+        ready = time.monotonic()
         with ExitStack() as stack:
             for asker in [stack.enter_context(agent.raw()) for agent in processes]:
                 wait_until(partial(_knows, asker, agents), DEADLINE)
-            took = time.monotonic() - began
-        row(
-            "all know each other after the last start",
-            f"{took:.2f} s",
-            "-",
-            at_most("time", took, 2, " s"),
-        )
+            agreed = time.monotonic()
+        for since, words in ((began, "start"), (ready, "is ready")):
+            took = agreed - since
+            figure = f"all know each other after the last {words}"
+            row(figure, f"{took:.2f} s", "-", at_most("time", took, 2, " s"))
         pause(settle)
         pids = [agent.pid for agent in processes]
         busy, memory = _busy(pids, seconds), sum(map(resident, pids))
