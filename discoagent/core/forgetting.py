@@ -52,6 +52,8 @@ class Forgetting:
                 assert isinstance(entry.body, ReplicaId)
                 self._take(Pending(entry.body, by, cause.actor if cause else b"", now))
         effects: list[Effect] = []
+        if not self._pending:  # as after nearly every message
+            return effects
         for node, pending in list(self._pending.items()):
             effects += self._honour(node, pending, now)
         return effects

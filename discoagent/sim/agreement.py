@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 def agreement(world: "World") -> str | None:
     """Say in what the running agents differ from what is true; None if in nothing."""
     running = [host for _, host in sorted(world.hosts.items()) if host.running]
-    true = {
-        (host.name, key): registration.entry
-        for host in running
-        for key, registration in host.services.items()
-    }
+    true: dict[str, dict[Key, Entry]] = {}
+    for host in running:
+        if host.services:
+            entries = {key: registration.entry for key, registration in host.services.items()}
+            true[host.name] = entries
     for host in running:
         assert host.replica is not None
         wrong = _disagrees(host, host.replica, running) or _shows_wrong(host, true)
@@ -50,14 +50,20 @@ def _disagrees(host: "Host", replica: Replica, running: list["Host"]) -> str | N
     return None
 
 
-def _shows_wrong(host: "Host", true: dict[tuple[str, Key], Entry]) -> str | None:
-    shown = {
-        (node, key): entry
-        for node, entries in host.observer.shown.items()
-        for key, entry in entries.items()
-    }
+def _shows_wrong(host: "Host", true: dict[str, dict[Key, Entry]]) -> str | None:
+    shown = host.observer.shown
     if shown == true:
         return None
-    more = sorted(str(key) for key in shown if true.get(key) != shown[key])
-    less = sorted(str(key) for key in true if key not in shown)
+    more = sorted(_beyond(shown, true))
+    less = sorted(_beyond(true, shown))
     return f"shows {more} too much or wrong, {less} not"
+
+
+def _beyond(some: dict[str, dict[Key, Entry]], others: dict[str, dict[Key, Entry]]) -> list[str]:
+    """Return what some hold that the others do not, or hold otherwise."""
+    return [
+        f"{key[1]}/{key[2]}@{node}"
+        for node, entries in some.items()
+        for key, entry in entries.items()
+        if others.get(node, {}).get(key) != entry
+    ]

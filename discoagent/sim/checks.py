@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from discoagent.core import limits
 from discoagent.core.effects import Effect, Emit
-from discoagent.core.entry import Entry, Key, Kind, ReplicaId
+from discoagent.core.entry import Entry, Key, Kind
 from discoagent.core.messages import Heartbeat
 from discoagent.core.node import Node
 from discoagent.core.peer import Peer
@@ -35,15 +35,17 @@ class Checks:
 
     def hears(self, heartbeat: Heartbeat) -> None:
         """Note a sign of life that is about to be handed to the replica."""
-        name = self._world.model.names[heartbeat.node_hash]
-        life = ReplicaId(name, heartbeat.incarnation)
         observer, replica = self._host.observer, self._host.replica
         assert replica is not None
-        peer = members_of(replica).peers.get(name)
-        if peer is None or peer.replica != life:
+        peer = members_of(replica).peers.get(self._world.model.names[heartbeat.node_hash])
+        if peer is None or peer.replica.incarnation != heartbeat.incarnation:
             return
         if heartbeat.beat > peer.beat:  # else others told of it before it came
-            observer.heard[life] = self._world.now
+            observer.heard[peer.replica] = self._world.now
+
+    def sender(self, heartbeat: Heartbeat) -> str:
+        """Return whose heartbeat it is."""
+        return self._world.model.names[heartbeat.node_hash]
 
     def after(self, replica: Replica, effects: list[Effect]) -> None:
         """Check one step: what moved in it, and now and then all there is."""

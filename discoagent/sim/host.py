@@ -1,6 +1,5 @@
 """A host: what runs on it, and a stand-in for the agent's shell around the real replica."""
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from discoagent.core.effects import (
     Disconnect,
     Effect,
     Emit,
+    Event,
     Outranked,
     Redial,
     Send,
@@ -21,12 +21,12 @@ from discoagent.core.effects import (
 from discoagent.core.entry import Cause, CauseWord, Entry, Key, MemberRecord
 from discoagent.core.forgetting import verdict
 from discoagent.core.membership import member_entry
-from discoagent.core.messages import Envelope, Heartbeat, Parting
+from discoagent.core.messages import Heartbeat, Parting
 from discoagent.core.replica import Replica
 from discoagent.sim.checks import Checks
+from discoagent.sim.hearing import Hearing
 from discoagent.sim.links import PORT, Links, host_of
 from discoagent.sim.model import MEMBER_KEY, Life, Registration
-from discoagent.sim.network import Channel
 from discoagent.sim.step import Observer, members_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 SEED_INTERVAL = 10.0  # how often the seeds are looked up and greeted anew
 SEED_RETRY = 1.0  # the same, while nobody was reached
-SUB_QUEUE_MAX = 1_000
 FIRST_INCARNATION = 10_000_000_000  # microseconds that the wall clock shows at the beginning
 
 
@@ -58,7 +57,7 @@ class Host:
         self.unreachable = 0.0  # when its agent last did not run or was stopped
         self.paused_until = 0.0
         self.links = Links(self)
-        self._heartbeats: deque[bytes] = deque()
+        self.hearing = Hearing(world.network, name)
         self._overdue: list[Callable[[], None]] = []  # what came while the process was stopped
         self._tick_due = False
         self._flush_due = False
@@ -136,7 +135,7 @@ class Host:
                 self.world.hosts[name].loses(self)
         self.paused = False
         self.links.clear()
-        self._heartbeats.clear()
+        self.hearing.clear()
         self._overdue.clear()
         self._tick_due = self._flush_due = False
         self._flushed = 0
@@ -219,23 +218,36 @@ class Host:
 
     # ---- the loop
 
-    def arrived(self, channel: Channel, frame: bytes) -> None:
-        """Take what a socket brings: heartbeats wait for the tick, all else wakes the loop."""
-        if channel is Channel.PUBLISH:
-            if len(self._heartbeats) < SUB_QUEUE_MAX:
-                self._heartbeats.append(frame)
-        elif self.paused:
-            self._overdue.append(lambda: self._receive(wire.decode(frame)))
+    def arrived(self, frame: bytes) -> None:
+        """Take what a socket brings that wakes the loop: all but heartbeats."""
+        if self.paused:
+            self._overdue.append(lambda: self._receive(frame))
         else:
-            self._receive(wire.decode(frame))
+            self._receive(frame)
 
-    def _receive(self, envelope: Envelope) -> None:
+    def _receive(self, frame: bytes) -> None:
         assert self.replica is not None
-        message = envelope.message
-        if isinstance(message, Heartbeat):
-            self._checks.hears(message)
-        said = f"{envelope.sender or ''} > {type(message).__name__}"
+        envelope = self.world.interning.interned(wire.decode(frame))
+        said = f"{envelope.sender} > {type(envelope.message).__name__}"
         self._turn(said, self.replica.receive, envelope)
+
+    def _drain(self) -> None:
+        """Take in the heartbeats that came since the last tick; most are of no consequence."""
+        heard = self.hearing.drain(self.world.now)
+        if not heard:
+            return
+        replica, clock = self.replica, self.clock()
+        assert replica is not None
+        moved = members_of(replica).moved
+        for envelope in heard:
+            assert isinstance(envelope.message, Heartbeat)
+            self._checks.hears(envelope.message)
+            with self.world.profile.knobs.applied():
+                effects = replica.receive(envelope, clock)
+            if effects or moved:
+                self.done(f"a heartbeat of {self._checks.sender(envelope.message)}", effects)
+                moved = members_of(replica).moved
+        self.done(f"{len(heard)} heartbeats", [])
 
     def _greet_seeds(self, life: Life) -> None:
         if self.life is not life or self.replica is None:
@@ -250,8 +262,7 @@ class Host:
         self._tick_due = self.paused
         if self.paused:
             return
-        while self._heartbeats:
-            self._receive(wire.decode(self._heartbeats.popleft()))
+        self._drain()
         self._turn("", self.replica.tick)
         delay = max(0.001, self.replica.deadline() / self.rate)
         self.world.at(delay, lambda: self._tick(life))
@@ -263,10 +274,15 @@ class Host:
         self._turn("flush", self.replica.flush)
 
     def _turn(self, label: str, verb: Callable[..., list[Effect]], *arguments: object) -> None:
+        assert self.replica is not None
+        with self.world.profile.knobs.applied():
+            effects = verb(*arguments, self.clock())
+        self.done(label, effects)
+
+    def done(self, label: str, effects: list[Effect]) -> None:
+        """Write down what was done, carry out what came of it, and check it."""
         world = self.world
         assert self.replica is not None
-        with world.profile.knobs.applied():
-            effects = verb(*arguments, self.clock())
         if self._verdicts:
             self._note_dropped_verdicts()
         if label:
@@ -308,7 +324,7 @@ class Host:
             case Dial(endpoint):
                 self._dial(endpoint)
             case Emit(event):
-                self.world.trace.fold(self.world.now, self.name, repr(event).encode())
+                self.world.trace.fold(self.world.now, self.name, _told(event))
             case Outranked(incarnation):
                 self.later(0.0, lambda: self._rise_above(incarnation))
             case _:
@@ -351,6 +367,15 @@ class Host:
         for key, registration in list(self.services.items()):
             if key not in said:  # its client sees yet another life, and says it to that
                 self.world.comes_back(self, registration, self.world.random.uniform(0.05, 1.0))
+
+
+def _told(event: Event) -> bytes:
+    """Return what tells an event from all others: every version of an entry has a body like no
+    other.
+    """
+    entry = event.entry or event.before
+    assert entry is not None
+    return b"%a %a %a %a" % (event.kind.value, event.node, entry.body, event.cause)
 
 
 def settled_entry(record: MemberRecord) -> Entry:

@@ -59,9 +59,7 @@ class Links:
         host, world = self._host, self._host.world
         match effect:
             case Broadcast():
-                for name in sorted(world.hosts):
-                    if world.hosts[name].links.hear(host.endpoint):
-                        world.network.send(host.name, name, Channel.PUBLISH, frame, None)
+                world.network.publish(host, frame)
             case Send(endpoints):
                 for endpoint in endpoints:
                     self._ask(endpoint, frame, effect)

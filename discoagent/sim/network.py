@@ -9,10 +9,12 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from discoagent import wire
 from discoagent.core.effects import DialOutcome
 from discoagent.core.entry import ReplicaId
 
 if TYPE_CHECKING:
+    from discoagent.sim.host import Host
     from discoagent.sim.world import World
 
 QUEUE_MAX = 1_000  # frames that wait at a DEALER
@@ -37,8 +39,8 @@ class Network:
 
     def __init__(self, world: "World") -> None:
         self._world = world
-        self._profile = world.profile
-        self._cuts: set[tuple[str, str]] = set()
+        self.profile = world.profile
+        self._cuts: dict[tuple[str, str], float] = {}  # with when each was made
         self._last: dict[tuple[str, str, Channel], float] = {}
         self._waiting: dict[tuple[str, str], list[bytes]] = {}
         self._troubled: dict[tuple[str, str], float] = {}
@@ -51,17 +53,21 @@ class Network:
 
     def cut(self, source: str, target: str) -> None:
         """Let nothing through from one to the other."""
-        self._cuts.add((source, target))
+        self._cuts.setdefault((source, target), self._world.now)
 
     def heal(self) -> None:
         """Let everything through again; what waits goes out as connections come back."""
-        healed, self._cuts = sorted(self._cuts), set()
+        healed, self._cuts = sorted(self._cuts), {}
         for source, target in healed:
             self._reconnect(source, target)
 
     def is_cut(self, source: str, target: str) -> bool:
         """Does nothing pass that way?"""
         return (source, target) in self._cuts
+
+    def was_cut(self, source: str, target: str, at: float) -> bool:
+        """Did nothing pass that way at that time, as far as we know by now?"""
+        return bool(self._cuts) and self._cuts.get((source, target), at + 1) <= at
 
     def troubled(self, source: str, target: str) -> float:
         """Return when the network last kept a frame from its way; that is a reason for silence."""
@@ -80,11 +86,11 @@ class Network:
     def dial(self, source: str, target: str) -> tuple[DialOutcome, float]:
         """Return what a plain connect shows, and after how many seconds."""
         host, luck = self._world.hosts.get(target), self._world.random
-        round_trip = 2 * luck.uniform(*self._profile.latency)
+        round_trip = 2 * luck.uniform(*self.profile.latency)
         cut = self.is_cut(source, target) or self.is_cut(target, source)
         if host is None or host.dark or cut or round_trip > DIAL_HALF:
             return DialOutcome.SILENT, DIAL_HALF
-        if not self.calm and luck.random() < self._profile.loss:
+        if not self.calm and luck.random() < self.profile.loss:
             return DialOutcome.SILENT, DIAL_HALF
         if not host.running:
             return DialOutcome.REFUSED, round_trip
@@ -115,12 +121,33 @@ class Network:
         if self.is_cut(source, target) or not self._world.hosts[target].running:
             return
         frames = self._waiting.pop((source, target), [])
-        if frames and not self.calm and self._world.random.random() < self._profile.loss:
+        if frames and not self.calm and self._world.random.random() < self.profile.loss:
             frames = frames[self._world.random.randrange(len(frames)) :]  # they were on their way
         for frame in frames:
             self._carry(source, target, Channel.ASK, frame, None)
 
     # ---- frames
+
+    def publish(self, host: "Host", frame: bytes) -> None:
+        """Send a heartbeat to everybody whose SUB socket is connected to that host."""
+        world, profile, source = self._world, self.profile, host.name
+        endpoint, luck = host.endpoint, world.random.random
+        quick, spread = profile.latency[0], profile.latency[1] - profile.latency[0]
+        heartbeat = wire.decode(frame)  # once for all of them, for nothing in it can be changed
+        for name in world.names:
+            target = world.hosts[name]
+            if not target.links.hear(endpoint):
+                continue
+            self.messages += 1
+            self.bytes += len(frame)
+            if self._is_taken(source, name, Channel.PUBLISH, frame) or self._is_lost(source, name):
+                continue
+            twice = not self.calm and luck() < profile.duplicates
+            for _ in range(2 if twice else 1):
+                arrival = world.now + quick + spread * luck()
+                if profile.ordered:
+                    arrival = target.hearing.in_order(arrival, source)
+                target.hearing.comes(arrival, source, heartbeat)
 
     def send(
         self, source: str, target: str, channel: Channel, frame: bytes, to: ReplicaId | None
@@ -128,27 +155,39 @@ class Network:
         """Take a frame on its way, or keep it from it."""
         self.messages += 1
         self.bytes += len(frame)
-        if self.lose is not None and self.lose(source, target, channel, frame):
-            self.trouble(source, target)
-            self._world.trace.say(self._world.now, source, f"lost on the way to {target}")
+        if self._is_taken(source, target, channel, frame):
             return
         if channel is Channel.ASK and (source, target) in self._waiting:
             self._wait(source, target, frame)
             return
-        if not self.calm and self._world.random.random() < self._profile.loss:
-            self.trouble(source, target)
+        if self._is_lost(source, target):
             return
-        twice = not self.calm and self._world.random.random() < self._profile.duplicates
+        twice = not self.calm and self._world.random.random() < self.profile.duplicates
         for _ in range(2 if twice else 1):
             self._carry(source, target, channel, frame, to)
+
+    def _is_taken(self, source: str, target: str, channel: Channel, frame: bytes) -> bool:
+        """Does a scenario take this frame off its way?"""
+        if self.lose is None or not self.lose(source, target, channel, frame):
+            return False
+        self.trouble(source, target)
+        self._world.trace.say(self._world.now, source, f"lost on the way to {target}")
+        return True
+
+    def _is_lost(self, source: str, target: str) -> bool:
+        """Is the next frame one of those that the world loses?"""
+        if self.calm or self._world.random.random() >= self.profile.loss:
+            return False
+        self.trouble(source, target)
+        return True
 
     def _carry(
         self, source: str, target: str, channel: Channel, frame: bytes, to: ReplicaId | None
     ) -> None:
         world = self._world
-        slow, quick = self._profile.latency[1], self._profile.latency[0]
+        slow, quick = self.profile.latency[1], self.profile.latency[0]
         arrival = world.now + world.random.uniform(quick, slow)
-        if self._profile.ordered:
+        if self.profile.ordered:
             line = (source, target, channel)
             arrival = self._last[line] = max(arrival, self._last.get(line, 0.0))
         world.at(arrival - world.now, lambda: self._arrive(source, target, channel, frame, to))
@@ -159,19 +198,10 @@ class Network:
         host = self._world.hosts[target]
         if self.is_cut(source, target) or not host.running:
             self.trouble(source, target)
-            late = channel is Channel.PUBLISH and self._profile.late and host.running
-            if channel is Channel.ASK or late:
-                self._wait_or_store(source, target, channel, frame)
-            return
-        if to is None or host.replica is None or host.replica.id == to:
-            host.arrived(channel, frame)
-
-    def _wait_or_store(self, source: str, target: str, channel: Channel, frame: bytes) -> None:
-        if channel is Channel.PUBLISH:
-            retry = self._profile.latency[1] + 0.5
-            self._world.at(retry, lambda: self._arrive(source, target, channel, frame, None))
-        elif self._world.hosts[source].links.to(target):
-            self._wait(source, target, frame)
+            if channel is Channel.ASK and self._world.hosts[source].links.to(target):
+                self._wait(source, target, frame)
+        elif to is None or host.replica is None or host.replica.id == to:
+            host.arrived(frame)
 
     def _wait(self, source: str, target: str, frame: bytes) -> None:
         queue = self._waiting.setdefault((source, target), [])

@@ -5,7 +5,7 @@ worlds of its own.
 import functools
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -15,7 +15,11 @@ from discoagent.core.timing import Timing
 PATIENT = Timing()
 BRISK = Timing(restart_grace=7.0, forget_after=25.0)
 GRACELESS = Timing(restart_grace=0.0, forget_after=30.0)
+LARGE = 64  # nodes above which a world that was asked for begins with all acquainted
+AS_THEY_ARE = nullcontext()
 SHORT_GRACE = Timing(suspect_after=2.0, down_after=4.0, restart_grace=4.5, settle_after=2.2)
+
+Settings = tuple[tuple[ModuleType, str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +34,14 @@ class Knobs:
     chunks: int | None = None
     tail: int | None = None
 
-    @contextmanager
-    def applied(self) -> Iterator[None]:
+    def applied(self) -> AbstractContextManager[None]:
         """Let the core run under these limits for as long as this lasts."""
         wanted = _settings(self)
+        return self._applied(wanted) if wanted else AS_THEY_ARE
+
+    @staticmethod
+    @contextmanager
+    def _applied(wanted: "Settings") -> Iterator[None]:
         before = [(module, name, getattr(module, name)) for module, name, _ in wanted]
         for module, name, value in wanted:
             setattr(module, name, value)
@@ -45,7 +53,7 @@ class Knobs:
 
 
 @functools.cache
-def _settings(knobs: Knobs) -> tuple[tuple[ModuleType, str, int], ...]:
+def _settings(knobs: Knobs) -> Settings:
     """Return which constants of which modules are to have which values."""
     settings = (
         (ring, "RING_STEPS_MIN", knobs.ring_steps),
@@ -66,7 +74,8 @@ class Profile:
     in the midst of it, by one seed each. `ordered`: frames of one connection stay in order, as over
     TCP. `late`: heartbeats of a cut arrive after it, all at once. `pacing`: a flush waits up to
     this long. `skew`: host clocks run this much fast or slow. `services`: so many registrations a
-    node from the beginning on. `boot`: between two first starts, one of these passes. `outage`: how
+    node from the beginning on. `boot`: between two first starts, one of these passes; `acquainted`:
+    instead, all have known each other for long when it begins. `outage`: how
     long a cut, an absence or a pause lasts at most, where `..._lasts` does not say so for one kind.
     """
 
@@ -91,6 +100,8 @@ class Profile:
     pause_lasts: float | None = None
     services: int = 0
     boot: tuple[float, ...] = (0.0, 0.0, 0.3, 3.0)
+    acquainted: bool = False
+    quiet: float = 30.0
     timing: Timing = PATIENT
     knobs: Knobs = Knobs()
 
@@ -129,6 +140,8 @@ class Profile:
             pause_lasts=pause,
             services=services,
             boot=(0.0, 0.02),
+            acquainted=nodes > LARGE,
+            quiet=30.0 if nodes <= LARGE else 10.0,
         )
 
     @classmethod

@@ -4,6 +4,7 @@ what tests say.
 
 import heapq
 import random
+from bisect import insort
 from collections.abc import Callable
 from enum import Enum
 
@@ -14,12 +15,12 @@ from discoagent.core.replica import Replica
 from discoagent.sim.agreement import agreement
 from discoagent.sim.failure import CheckFailed
 from discoagent.sim.host import FIRST_INCARNATION, Host
+from discoagent.sim.interning import Interning
 from discoagent.sim.model import Model, Registration
 from discoagent.sim.network import Network
 from discoagent.sim.profile import Profile
 from discoagent.sim.trace import Trace
 
-QUIET = 30.0  # seconds of silence that peace must bring
 ON_ITS_WAY = 5.0
 BACK_OFF_MAX = 30.0  # of exchanges: what waits that long is still to be said after healing
 NOISE = ("Digest", "DigestReply", "SyncRequest", "SyncChunk")
@@ -52,7 +53,9 @@ class World:
         self.trace = Trace(echo)
         self.model = Model()
         self.hosts: dict[str, Host] = {}
+        self.names: list[str] = []  # of the hosts, sorted
         self.network = Network(self)
+        self.interning = Interning()
         self.sent: dict[str, int] = {}
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
@@ -110,6 +113,7 @@ class World:
         first = host is None
         if host is None:
             host = self.hosts[name] = Host(self, name)
+            insort(self.names, name)
         host.dark = False
         known = (
             seeds if seeds is not None else tuple(other for other in self.hosts if other != name)
@@ -297,10 +301,10 @@ class World:
             self.run(ON_ITS_WAY)  # an old word of somebody who is gone may raise it once more
             if agreement(self) is None:
                 break
-        self.quiet()
+        self.quiet(self.profile.quiet)
         return taken
 
-    def quiet(self, seconds: float = QUIET) -> None:
+    def quiet(self, seconds: float) -> None:
         """Demand that nothing happens for a while: no event, no exchange, no sync."""
         events = {name: len(host.observer.events) for name, host in self.hosts.items()}
         noise = {kind: self.sent.get(kind, 0) for kind in NOISE}

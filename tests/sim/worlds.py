@@ -117,7 +117,10 @@ class Rule:
 
     def _arrives(self, delay: float, channel: Channel, frame: bytes) -> None:
         host = self.world.hosts[self.target]
-        self.world.at(delay, lambda: host.arrived(channel, frame) if host.running else None)
+        if channel is Channel.PUBLISH:
+            host.hearing.comes(self.world.now + delay, self.source, wire.decode(frame))
+        else:
+            self.world.at(delay, lambda: host.arrived(frame) if host.running else None)
 
 
 class Interference:
