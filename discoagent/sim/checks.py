@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from discoagent.sim.world import World
 
 WHOLE_EVERY = 40  # steps between two looks at all there is; in large worlds more
-SMALL = 8  # nodes up to which everything is looked at wherever something came of a step
+SMALL = 8  # nodes up to which everything is looked at wherever something moved in a step
 
 
 class Checks:
@@ -55,7 +55,7 @@ class Checks:
             moved.add(replica.id.node)
         held = members_of(replica).presence.nodes
         self._countdown -= 1
-        whole = self._countdown <= 0 or (bool(moved or effects) and len(held) <= SMALL)
+        whole = self._countdown <= 0 or (bool(moved) and len(held) <= SMALL)
         step = Step(self._world, self._host, replica, effects, held if whole else moved)
         for check in EACH_STEP:
             check(step)

@@ -32,10 +32,11 @@ class Hearing:
         """Let one arrive then."""
         self._coming.append((arrival, source, heartbeat))
 
-    def in_order(self, arrival: float, source: str) -> float:
-        """Return that time, or when what its source sent before arrives, if that is later."""
-        arrival = self._last[source] = max(arrival, self._last.get(source, 0.0))
-        return arrival
+    def follows(self, arrival: float, source: str, heartbeat: Envelope) -> None:
+        """Let one arrive then, or when what its source sent before it does, if that is later."""
+        before = self._last.get(source, 0.0)
+        self._last[source] = arrival = max(arrival, before)
+        self._coming.append((arrival, source, heartbeat))
 
     def clear(self) -> None:
         """Lose all: the process ended, and its connections with it."""

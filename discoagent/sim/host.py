@@ -239,14 +239,14 @@ class Host:
         replica, clock = self.replica, self.clock()
         assert replica is not None
         moved = members_of(replica).moved
-        for envelope in heard:
-            assert isinstance(envelope.message, Heartbeat)
-            self._checks.hears(envelope.message)
-            with self.world.profile.knobs.applied():
+        with self.world.profile.knobs.applied():
+            for envelope in heard:
+                assert isinstance(envelope.message, Heartbeat)
+                self._checks.hears(envelope.message)
                 effects = replica.receive(envelope, clock)
-            if effects or moved:
-                self.done(f"a heartbeat of {self._checks.sender(envelope.message)}", effects)
-                moved = members_of(replica).moved
+                if effects or moved:
+                    self.done(f"a heartbeat of {self._checks.sender(envelope.message)}", effects)
+                    moved = members_of(replica).moved
         self.done(f"{len(heard)} heartbeats", [])
 
     def _greet_seeds(self, life: Life) -> None:
@@ -312,6 +312,8 @@ class Host:
         if not isinstance(effect, Broadcast):
             self.world.say(self.name, effect)
         match effect:
+            case Emit(event):  # first, for most are
+                self.world.trace.fold(self.world.now, self.name, _told(event))
             case Broadcast() | Send() | Answer():
                 self.links.send(effect)
             case Connect(endpoint):
@@ -323,8 +325,6 @@ class Host:
                 self.links.hang_up(endpoint)
             case Dial(endpoint):
                 self._dial(endpoint)
-            case Emit(event):
-                self.world.trace.fold(self.world.now, self.name, _told(event))
             case Outranked(incarnation):
                 self.later(0.0, lambda: self._rise_above(incarnation))
             case _:

@@ -143,11 +143,10 @@ class Network:
             if self._is_taken(source, name, Channel.PUBLISH, frame) or self._is_lost(source, name):
                 continue
             twice = not self.calm and luck() < profile.duplicates
+            hearing = target.hearing
+            comes = hearing.follows if profile.ordered else hearing.comes
             for _ in range(2 if twice else 1):
-                arrival = world.now + quick + spread * luck()
-                if profile.ordered:
-                    arrival = target.hearing.in_order(arrival, source)
-                target.hearing.comes(arrival, source, heartbeat)
+                comes(world.now + quick + spread * luck(), source, heartbeat)
 
     def send(
         self, source: str, target: str, channel: Channel, frame: bytes, to: ReplicaId | None
