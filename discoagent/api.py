@@ -46,7 +46,7 @@ that still fits several is refused with code 2.
         -> MORE: [row...], at most LIST_PAGE_ROWS each; DONE: {"partial"}
     get         id, wait_ms
         -> {"row", "checks", "partial"}: of an instance of this node, in the order of its checks,
-           [{"output", "ago_ms" or nil, "took_ms", "penalty"}...], else []
+           [{"output", "ago_ms" or nil, "took_ms", "failures": in a row, "penalty"}...], else []
     services    wait_ms
         -> {"services": [[name, {state: count}]...], "partial"}, sorted
     members     wait_ms

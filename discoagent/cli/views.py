@@ -228,6 +228,8 @@ def check_line(it: Json) -> str:
     line += ", flapping" if it.get("flapping") else ""
     if it.get("ago_ms") is not None:
         line += f" ({span(it['ago_ms'])} ago, in {span(it['took_ms'])})"
+    if it.get("failures", 0) > 1:
+        line += f", failed {it['failures']} times in a row"
     return line + (f": {it['output']}" if it.get("output") else "")
 
 

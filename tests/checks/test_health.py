@@ -41,8 +41,9 @@ def test_pending_until_the_first_pass() -> None:
     for outcome in (P, W):
         clocked = Clocked(rise=3)
         assert clocked.take(C, C, C) == "pending"
+        assert clocked.health.failures == 3
         assert clocked.take(outcome) == outcome
-        assert clocked.changes == 1
+        assert (clocked.changes, clocked.health.failures) == (1, 0)
 
 
 def test_rise_and_fall_count_in_a_row() -> None:

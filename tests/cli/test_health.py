@@ -46,6 +46,27 @@ def test_checks(at_a: Disco, ask: Ask) -> None:
     assert ask("update", "w", "--no-check", "-o", "json").json["state"] == "passing"
 
 
+def test_why_it_is_pending(at_a: Disco, ask: Ask) -> None:
+    """Shown is how often a check has failed, and with what; it is not critical, for it never was
+    well."""
+    ask(
+        "register",
+        "web",
+        "--static",
+        "--id",
+        "w",
+        "--check",
+        "exec:sh -c 'echo no; exit 2',interval=100ms,fall=1",
+    )
+    wait_until(lambda: at_a.get("w").checks[0]["failures"] > 1)
+    found = at_a.get("w")
+    shown = ask("get", "w").out
+
+    assert found.state == "pending"
+    assert "Check: exec:sh -c 'echo no; exit 2' every 100ms: pending (" in shown
+    assert " times in a row: exit code 2: no" in shown
+
+
 @pytest.mark.parametrize(
     "check", ["ping", "tcp:x", "http:y", "exec:", "ttl:never", "tcp,interval=1ms", "http:/,ris=1"]
 )

@@ -312,5 +312,6 @@ def _details(health: Health, now: float) -> dict[str, Any]:
         "output": health.output,
         "ago_ms": None if health.at is None else round((now - health.at) * 1000),
         "took_ms": round(health.took * 1000, 1),
+        "failures": health.failures,
         "penalty": round(health.penalty(now), 2),
     }

@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
 
 class Health:
     """The state of one check. `state` is what users see, `found` what it would be if held back
-    by nothing."""
+    by nothing; `failures` counts the critical outcomes since the last other one."""
 
     __slots__ = (
         "_penalty",
@@ -37,6 +37,7 @@ class Health:
         "_run_is_worse",
         "at",
         "check",
+        "failures",
         "flapping",
         "found",
         "output",
@@ -51,6 +52,7 @@ class Health:
         self.output = ""
         self.at: float | None = None
         self.took = 0.0
+        self.failures = 0
         self._run = 0
         self._run_is_worse = False
         self._penalty = HOLD if flapping else 0.0
@@ -59,6 +61,7 @@ class Health:
     def take(self, outcome: Outcome, now: float, took: float = 0.0) -> bool:
         """Take in an outcome; return whether `state` has changed."""
         self.output, self.at, self.took = shown(outcome.output), now, took
+        self.failures = self.failures + 1 if outcome.state == CRITICAL else 0
         before = self.state
         worse = self._find(outcome.state)
         if worse:
