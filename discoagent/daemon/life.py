@@ -358,6 +358,7 @@ class Life:
 
     def _settle(self) -> None:
         """Say that whoever held a registration through our restart has said it again by now."""
+        self.own.registrar.settle()
         cause = Cause(CauseWord.UPDATED, b"", self._clock.wall_ms())
         self._perform(self._replica.settle(cause, self.now(), self._ended_before))
 

@@ -254,7 +254,11 @@ class Door:
     # -- changes
 
     def _register(self, caller: Caller, call: operations.Register) -> None:
-        self._answer_made(caller, call, *self._registrar.register(call, caller.asker))
+        def register() -> None:
+            self._answer_made(caller, call, *self._registrar.register(call, caller.asker))
+
+        if not self._registrar.waits(call, caller.asker, partial(self._attempt, caller, register)):
+            register()
 
     def _track(self, caller: Caller, call: presence_operations.Track) -> None:
         self._answer_made(caller, call, *self._tracker.track(call, caller.asker))

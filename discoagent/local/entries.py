@@ -97,6 +97,12 @@ class Entries:
         return self._replica.id.incarnation
 
     @property
+    def settled(self) -> bool:
+        """Does nobody go on with what a former life of this node showed?"""
+        record = self._replica.own.record
+        return record is not None and record.settled
+
+    @property
     def next_ref(self) -> tuple[int, int]:
         """The ref of what the next step makes."""
         return self.incarnation, self._replica.own.clock + 1

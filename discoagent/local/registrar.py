@@ -1,6 +1,6 @@
 """The changing operations: who may, what differs, what ends it; each a step of our own chain."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from sys import intern
 
 from discoagent import rules
@@ -12,7 +12,7 @@ from discoagent.instance import Body, unpack_owner
 from discoagent.local import owners
 from discoagent.local.admission import Admission
 from discoagent.local.checks.checking import Checking
-from discoagent.local.entries import Entries, Wish
+from discoagent.local.entries import Entries, Stamp, Wish
 from discoagent.local.operations import KEEP, Deregister, Register, Renew, Ttl, Update
 from discoagent.local.owners import Asker
 from discoagent.local.queries import Queries, Row, body_of, name_of
@@ -37,6 +37,7 @@ class Registrar:
         self._checking = checking
         self._admission = admission
         self._address = address
+        self._looking: dict[Key, list[Callable[[], object]]] = {}
 
     # -- register
 
@@ -67,7 +68,7 @@ class Registrar:
         self._admission.check_checks(call.checks, unpack_owner(wish.owner).uid, call.port)
         if before is None:
             if not dry_run:
-                self._add(call, key, wish, CauseWord.RELOAD)
+                self._declare(call, key, wish)
             return "added"
         body = self._said(call, wish, Body.unpack(body_of(before)))
         if body.pack() == before.body and owners.same_identity(before.owner, wish.owner):
@@ -76,15 +77,67 @@ class Registrar:
             self._overwrite(body, before, wish, CauseWord.RELOAD)
         return "updated"
 
+    def _declare(self, call: Register, key: Key, wish: Wish) -> None:
+        def add() -> None:
+            if self._entries.get(key) is None:
+                self._add(call, key, wish, CauseWord.RELOAD)
+
+        if self._entries.settled or not self._looks(call, key, wish, add):
+            add()
+
+    def waits(self, call: Register, asker: Asker, then: Callable[[], object]) -> bool:
+        """Does a registration that is said again wait for its checks? `then` is to make it.
+
+        This node has lost its state, and the others may show the instance as passing: until it is
+        known whether it is, or this life is settled, they go on with that.
+        """
+        again = call.ref is not None and call.ref[0] != self._entries.incarnation
+        if not again or call.id is None or self._entries.settled:
+            return False
+        wish = self._entries.wish(call.lifetime, call.wrapper, asker)
+        self._admission.admit(call, wish, asker)
+        key = (Kind.SERVICE, intern(call.service), call.id)
+        return self._entries.get(key) is None and self._looks(call, key, wish, then)
+
+    def _looks(self, call: Register, key: Key, wish: Wish, then: Callable[[], object]) -> bool:
+        """Are the checks asked before the instance is made? `then` is called when they were."""
+        waiting = self._looking.get(key)
+        if waiting is not None:
+            waiting.append(then)
+            return True
+        body = self._new(call, key, wish, self._entries.stamp(call, self._entries.wall_ms()))
+        uid = unpack_owner(wish.owner).uid
+        if not body.checks or not self._checking.look(key, uid, body, lambda: self._looked(key)):
+            return False
+        self._looking[key] = [then]
+        return True
+
+    def _looked(self, key: Key) -> None:
+        for then in self._looking.pop(key, ()):
+            then()
+        if self._entries.get(key) is None:  # its process has ended meanwhile
+            self._checking.release(key)
+
+    def settle(self) -> None:
+        """Make what waits for its checks: nobody goes on with what was before any more."""
+        for key in list(self._looking):
+            self._looked(key)
+
     def _add(
         self, call: Register, key: Key, wish: Wish, word: str = CauseWord.REGISTERED
     ) -> tuple[Row, bool]:
         self._entries.check_room("service")
         at_ms = self._entries.wall_ms()
         stamp = self._entries.stamp(call, at_ms)
-        checks = carried(call.checks, ()) if call.checks else ()
+        body = self._new(call, key, wish, stamp)
+        row = self._entries.add(key, body.pack(), wish, at_ms, word)
+        self._checking.bind(key, unpack_owner(wish.owner).uid, body)
+        return row, stamp.again
+
+    def _new(self, call: Register, key: Key, wish: Wish, stamp: Stamp) -> Body:
+        checks = carried(call.checks, self._checking.found(key)) if call.checks else ()
         checks += self._port_checks(call, wish, None)
-        body = Body(
+        return Body(
             address=call.address or self._address,
             port=call.port,
             tags=call.tags,
@@ -96,9 +149,6 @@ class Registrar:
             ref=stamp.ref,
             checks=checks,
         )
-        row = self._entries.add(key, body.pack(), wish, at_ms, word)
-        self._checking.bind(key, unpack_owner(wish.owner).uid, body)
-        return row, stamp.again
 
     def _change(self, call: Register, before: Entry, wish: Wish) -> Row:
         """Register again by the same owner: nothing happens where nothing differs."""

@@ -103,6 +103,7 @@ class ServiceFiles:
 
     def apply(self, *, dry_run: bool = False, actor: bytes = b"") -> Outcome:
         """Make what the files say so; with `dry_run` only say what would be done."""
+        self._registrar.settle()  # what waits to be made since the start is among what is compared
         wanted, problems = read_all(self._directory, self._uid)
         outcome = Outcome([], problems)
         bad = {problem.file for problem in problems}

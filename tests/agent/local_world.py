@@ -49,7 +49,9 @@ class World:
         services_dir: str | None = None,
         incarnation: int = 5_000,
         endpoint: str = "10.0.0.5:7800",
+        settled: bool = True,
     ) -> None:
+        """`settled`: nobody goes on with a former life's entries."""
         loop = asyncio.get_running_loop()
         self.wall_ms = 1_790_000_000_000
         self.events: list[Event] = []
@@ -60,7 +62,7 @@ class World:
             node="a",
             incarnation=incarnation,
             cluster="test",
-            record=MemberRecord(endpoint, "1"),
+            record=MemberRecord(endpoint, "1", settled=settled),
             timing=Timing(),
             now=0.0,
         )

@@ -255,7 +255,8 @@ class Lives(RuleBasedStateMachine):
     async def _return(self, rows: list[StoredEntry], seconds: float) -> None:
         """Begin another life with what was kept, as the agent does."""
         before = self.world
-        self._live(World(endpoint="a:1", incarnation=before.replica.id.incarnation + 1))
+        incarnation = before.replica.id.incarnation + 1
+        self._live(World(endpoint="a:1", incarnation=incarnation, settled=False))
         world, now = self.world, self.loop.now
         world.wall_ms = before.wall_ms + round(seconds * 1000)
         restored = restore(

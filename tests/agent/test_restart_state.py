@@ -3,11 +3,13 @@
 import os
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from discoagent.checks import Check
 from discoagent.client import Disco
 from tests.agent.harness import DEADLINE, Cluster, wait_until
 from tests.agent.restarting import NODES, SIGNALS, Witness, mark, restarted, told
@@ -43,6 +45,28 @@ def test_without_its_state_an_idle_client_is_enough(cluster: Cluster, number: in
 
         assert told(b.until("added", "end")) == []
         assert it.ref == held.instance.ref
+
+
+def test_without_its_state_what_is_well_stays_so(cluster: Cluster) -> None:
+    """Its checks are asked before others are told of it: nobody sees it pending meanwhile."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        Disco(cluster["a"].socket, timeout=DEADLINE) as disco,
+        Witness(cluster["b"].socket) as b,
+    ):
+        port = listener.getsockname()[1]
+        disco.register("web", id="x", check=Check.tcp(f"127.0.0.1:{port}", interval=0.2))
+        b.until("updated", "x")
+        b.events.clear()
+        cluster["a"].stop(signal.SIGKILL)
+        shutil.rmtree(cluster["a"].state)
+        cluster.start("a")
+        with cluster["a"].raw() as asker:
+            wait_until(lambda: [it.state for it in asker.list("web")] == ["passing"])
+        wait_until(lambda: _settled(cluster))
+        mark(cluster, "a", "end")
+
+        assert told(b.until("added", "end")) == []
 
 
 def _settled(cluster: Cluster) -> bool:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from discoagent.checks.bounds import split_host_port
-from discoagent.checks.spec import CRITICAL, PASSING, PORT, Check, Json, of
+from discoagent.checks.spec import CRITICAL, PASSING, PORT, Check, Json, held, of
 from discoagent.core.entry import Key
 from discoagent.instance import Body
 from discoagent.local.checks import web
@@ -35,11 +35,19 @@ class One:
         self.cancel: Callable[[], object] | None = None
         self.running: Running | None = None
 
+    @property
+    def asked(self) -> bool:
+        """Has anything come of it yet?"""
+        return self.health.at is not None
+
 
 class Checked:
-    """An entry that has checks: what they need to know of it."""
+    """An entry that has checks: what they need to know of it.
 
-    __slots__ = ("address", "checks", "key", "pid", "port", "uid")
+    `looked`: who is told, once, when each check that is asked was asked.
+    """
+
+    __slots__ = ("address", "checks", "key", "looked", "pid", "port", "uid")
 
     def __init__(self, key: Key, uid: int, body: Body) -> None:
         self.key = key
@@ -48,6 +56,7 @@ class Checked:
         self.address = body.address
         self.port = body.port
         self.checks: list[One] = []
+        self.looked: Callable[[], object] | None = None
 
     def same_place(self, other: "Checked | None") -> bool:
         """Do both speak of the same owner, address and port?"""
@@ -100,15 +109,34 @@ class Checking:
         kept = {it.health.check: it for it in before.checks} if before is not None else {}
         if not entry.same_place(before):
             kept = {}
-        for held in body.checks:
-            check = of(held)
-            one = kept.pop(check, None) or self._new(entry, check, held, known=known)
+        for each in body.checks:
+            check = of(each)
+            one = kept.pop(check, None) or self._new(entry, check, each, known=known)
             one.entry = entry
             entry.checks.append(one)
         self._entries[key] = entry
         if before is not None:
             self._drop(it for it in before.checks if it not in entry.checks)
         self._arm()
+
+    def look(self, key: Key, uid: int, body: Body, looked: Callable[[], object]) -> bool:
+        """Make the checks of an entry that is not there yet; False if none of them is asked.
+
+        `looked` is called once each was asked; then it is made, or released.
+        """
+        self.bind(key, uid, body)
+        entry = self._entries.get(key)
+        if entry is None or all(it.slot is None for it in entry.checks):
+            self.release(key)
+            return False
+        entry.looked = looked
+        return True
+
+    def found(self, key: Key) -> tuple[Json, ...]:
+        """Return the checks of an entry as it holds them, in the states in which they are."""
+        entry = self._entries.get(key)
+        healths = [it.health for it in entry.checks] if entry else []
+        return tuple(held(it.check, it.state, flapping=it.flapping) for it in healths)
 
     def release(self, key: Key) -> None:
         """Check this entry no more."""
@@ -149,9 +177,9 @@ class Checking:
                 return one.health.take(Outcome(state, note), self._loop.time())
         return None
 
-    def _new(self, entry: Checked, check: Check, held: Json, *, known: bool) -> One:
+    def _new(self, entry: Checked, check: Check, before: Json, *, known: bool) -> One:
         now = self._loop.time()
-        one = One(entry, Health(check, held["state"], flapping=bool(held["flapping"]), now=now))
+        one = One(entry, Health(check, before["state"], flapping=bool(before["flapping"]), now=now))
         interval = check.interval_ms / 1000
         if check.kind == "ttl":
             self._words.grant(entry.key, interval)
@@ -256,8 +284,12 @@ class Checking:
         if one.health.check.kind == PORT and outcome.state == PASSING:
             self._schedule.drop(one.slot)  # it was asked whether it does, not whether it still does
         self._finished(one)
+        entry = one.entry
         if changed:
-            self._changed(one.entry.key)
+            self._changed(entry.key)
+        if entry.looked is not None and all(it.slot is None or it.asked for it in entry.checks):
+            looked, entry.looked = entry.looked, None
+            looked()
 
     def _finished(self, one: One) -> None:
         assert one.slot is not None
