@@ -5,10 +5,12 @@ An endpoint names two ports: the ROUTER's, which is written, and the PUB's, whic
 
 import contextlib
 import ipaddress
+import queue
 import re
 import socket
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from discoagent.core.limits import ENDPOINT_BYTES_MAX
@@ -139,6 +141,32 @@ def _scoped(address: tuple[str | int, ...] | tuple[int, bytes]) -> str:
     return f"{host}%{scope}" if scope and "%" not in host else host
 
 
+def looked_up(wanted: Collection[Endpoint], seconds: float) -> dict[Endpoint, list[Endpoint]]:
+    """Look all these up at once, blocking for so long at most; those that are not found are not in.
+
+    A resolver that does not answer keeps a thread, and nobody else.
+    """
+    found = {each: [each] for each in wanted if is_literal(each.host)}
+    asked = set(wanted) - found.keys()
+    answers: queue.SimpleQueue[tuple[Endpoint, list[Endpoint]]] = queue.SimpleQueue()
+
+    def look_up(endpoint: Endpoint) -> None:
+        try:
+            at = addresses(endpoint)
+        except OSError:
+            at = []
+        answers.put((endpoint, at))
+
+    for endpoint in asked:
+        threading.Thread(target=look_up, args=(endpoint,), daemon=True).start()
+    end = time.monotonic() + seconds
+    with contextlib.suppress(queue.Empty):
+        for _ in asked:
+            endpoint, at = answers.get(timeout=max(end - time.monotonic(), 0))
+            found[endpoint] = at
+    return {endpoint: at for endpoint, at in found.items() if at}
+
+
 async def resolve(endpoint: Endpoint) -> list[Endpoint]:
     """Look the host up without holding up the loop: every address, as `addresses`.
 
@@ -195,7 +223,10 @@ async def advertised(bind: Endpoint, seeds: Sequence[Endpoint]) -> Endpoint:
     """
     if not is_wildcard(bind.host):
         return bind
-    reached = [address for seed in seeds for address in await _addresses_or_none(seed)]
+    import asyncio
+
+    found = await asyncio.gather(*map(_addresses_or_none, seeds))
+    reached = [address for of_one in found for address in of_one]
     distant = [address for address in reached if not is_loopback(address.host)]
     only_ipv4 = ":" not in bind.host
     for address in distant or reached:

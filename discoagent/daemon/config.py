@@ -21,6 +21,7 @@ from discoagent.local.policy import Policy
 
 DEFAULT_FILE = Path("/etc/discoagent/agent.toml")
 ENVIRONMENT_PREFIX = "DISCOAGENT_"
+LOOKUP_SECONDS = 0.5  # that reading the configuration waits for names: a reload holds up the loop
 LIVE = frozenset(
     {"labels", "join", "log_level", "policy"}
 )  # what a reload changes while the agent runs
@@ -117,7 +118,7 @@ def differences(old: Config, new: Config) -> list[str]:
 
 def exposed(config: Config) -> bool:
     """Can other hosts reach what the agent binds?"""
-    return not _loopback(config.bind)
+    return not _is_here(config.bind)
 
 
 def _files(config_file: Path | None) -> list[Path]:
@@ -269,32 +270,50 @@ def _broken_relations(config: Config, broken: Collection[str]) -> Iterator[str]:
 
 
 def _address_problems(config: Config) -> Iterator[str]:
-    seed = next((each for each in config.join if _loopback(each) is False), None)
     if exposed(config):
         if not config.insecure:
             yield (
                 f"bind {config.bind} is open to other hosts, and without a key whoever reaches it "
                 "can read and write; give --insecure to accept that"
             )
-        if seed and config.advertise and _loopback(config.advertise):
+        seed = (
+            _first_elsewhere(config.join)
+            if config.advertise and _is_here(config.advertise)
+            else None
+        )
+        if seed:
             yield (
                 f"advertise {config.advertise} is a loopback address, where join {seed} cannot "
                 "reach this agent; give --advertise an address of this host"
             )
-    elif seed:
+    elif seed := _first_elsewhere(config.join):
         yield (
             f"bind {config.bind} is a loopback address, where join {seed} cannot reach this agent; "
             "give --bind an address of this host"
         )
 
 
-def _loopback(endpoint: str) -> bool | None:
-    """Is this endpoint on this host's loopback? None for a name that cannot be resolved (now)."""
-    parsed = endpoints.parse(endpoint, any_port=True)
-    if endpoints.is_loopback(parsed.host):
-        return True
-    try:
-        found = endpoints.addresses(parsed)
-    except OSError:
-        return None
-    return all(endpoints.is_loopback(address.host) for address in found)
+def _is_here(endpoint: str) -> bool:
+    """Is this endpoint known to be on this host's loopback?"""
+    return _on_loopback([endpoint]) == [True]
+
+
+def _first_elsewhere(seeds: Sequence[str]) -> str | None:
+    """Return the first of these that is known not to be on this host's loopback."""
+    here = _on_loopback(seeds)
+    return seeds[here.index(False)] if False in here else None
+
+
+def _on_loopback(wanted: Sequence[str]) -> list[bool | None]:
+    """Is each of these on this host's loopback? None for a name that is not found (soon)."""
+    parsed = [endpoints.parse(each, any_port=True) for each in wanted]
+    names = [each for each in parsed if not endpoints.is_loopback(each.host)]
+    found = endpoints.looked_up(names, LOOKUP_SECONDS)
+
+    def known(endpoint: endpoints.Endpoint) -> bool | None:
+        if endpoint not in names:
+            return True
+        at = found.get(endpoint)
+        return all(endpoints.is_loopback(each.host) for each in at) if at else None
+
+    return [known(each) for each in parsed]

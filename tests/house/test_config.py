@@ -2,6 +2,7 @@
 
 import contextlib
 import string
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -309,6 +310,25 @@ def test_seeds_on_loopback_suit_a_loopback_bind() -> None:
     seeds = ("127.0.0.1:1", "[::1]:2", "localhost:3", "a.localhost:4", "nobody.invalid:5")
 
     assert load(join=seeds).join == seeds
+
+
+def test_reading_waits_for_no_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a name decides nothing it is not looked up; where it does, for a moment alone."""
+    over, asked = threading.Event(), []
+
+    def silent(host: str, *_: object, **__: object) -> None:
+        asked.append(host)
+        over.wait()
+        raise OSError
+
+    seeds = ("one.internal:1", "two.internal:2")
+    monkeypatch.setattr("socket.getaddrinfo", silent)
+    monkeypatch.setattr(config, "LOOKUP_SECONDS", 0.01)
+
+    assert load(bind="10.0.0.5:7800", insecure=True, join=seeds).join == seeds
+    assert asked == []
+    assert load(join=seeds).join == seeds
+    over.set()
 
 
 @pytest.mark.parametrize("bind", ["0.0.0.0:7800", "[::]:0", "10.0.0.5:7800", "host.invalid:1"])

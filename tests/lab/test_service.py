@@ -16,6 +16,13 @@ OWNERS = "10-owners.conf"
 DROP_INS = "/etc/systemd/system/discoagent.service.d"
 WATCHDOG = 2.0
 QUICK_WATCHDOG = {f"{DROP_INS}/watchdog.conf": f"[Service]\nWatchdogSec={WATCHDOG}s\n"}
+OWN_ADDRESS, RESOLVER, RESOLVERS = "10.77.0.5", "127.0.0.9", "/etc/resolv.conf"
+DEAF = f"""
+import signal, socket
+deaf = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+deaf.bind(("{RESOLVER}", 53))
+signal.pause()
+"""
 LONELY = 'bind = "127.0.0.2:7800"\njoin = ["127.0.0.3:7800"]\n'  # nobody is there
 POWERS = "print(open('/proc/self/status').read().split('CapEff:')[1][:20])"
 
@@ -47,6 +54,26 @@ def test_a_start_returns_when_the_agent_is_ready() -> None:
         assert (status["ready"], status["alone"]) == (True, True)
         assert took < 3
         assert host.property("StatusText").startswith("alone, nodes: 1 alive;")
+
+
+def test_a_resolver_without_an_answer_holds_nothing_up() -> None:
+    """Neither the start nor a reload: peers hold entries of who restarts for so long alone."""
+    names = [f'"seed-{number}.internal:7800"' for number in range(3)]
+    config = f'bind = "{OWN_ADDRESS}:7800"\ninsecure = true\njoin = [{", ".join(names)}]\n'
+    with installed(config=config) as host:
+        host.check("ip", "address", "add", f"{OWN_ADDRESS}/32", "dev", "lo")
+        host.check("sh", "-c", f"rm -f {RESOLVERS}; echo nameserver {RESOLVER} > {RESOLVERS}")
+        host.check("systemd-run", "-q", "--unit=deaf", python(), "-c", DEAF)
+        until(lambda: RESOLVER in host.check("ss", "-nlu"), "the resolver")
+        began = time.monotonic()
+        host.check("systemctl", "start", "discoagent")
+        started = time.monotonic()
+        host.check("systemctl", "reload", "discoagent")
+        reloaded = time.monotonic()
+
+        assert started - began < 3
+        assert reloaded - started < 3
+        assert host.told("status")["alone"]
 
 
 def test_systemd_has_nothing_to_say_of_any_unit() -> None:

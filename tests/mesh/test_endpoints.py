@@ -3,10 +3,12 @@
 import asyncio
 import re
 import socket
+import threading
 
 import pytest
 
 from discoagent.endpoints import (
+    LOOKUP_TIMEOUT,
     Endpoint,
     addresses,
     advertised,
@@ -144,6 +146,19 @@ def test_all_addresses_take_the_route_to_a_seed() -> None:
     assert choose("0.0.0.0:7801", "127.0.0.1:7800") == "127.0.0.1:7801"
     assert choose("[::]:7801", "127.0.0.1:7800") == "127.0.0.1:7801"
     assert choose("0.0.0.0:7801", "nobody.invalid:7800", "localhost:7800") == "127.0.0.1:7801"
+
+
+def test_all_seeds_are_looked_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the start waits for the slowest resolver, not for all of them."""
+    all_asked = threading.Barrier(2)
+
+    def answer(*_: object, **__: object) -> list[tuple[object, ...]]:
+        all_asked.wait(LOOKUP_TIMEOUT / 2)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 7800))]
+
+    monkeypatch.setattr("socket.getaddrinfo", answer)
+
+    assert choose("0.0.0.0:7801", "one.internal:1", "two.internal:2") == "127.0.0.1:7801"
 
 
 @needs_ipv6
