@@ -78,7 +78,7 @@ class Life:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended_before: dict[Key, Cause] = {}
-        self._effect_log = EffectLog()
+        self._effect_log = EffectLog(self.now)
         self._received: Counter[str] = Counter()
         self._id = ReplicaId(config.node, incarnation)
         self._socket = self._open_socket()

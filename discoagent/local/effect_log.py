@@ -1,6 +1,13 @@
-"""The log of what the replica does: each effect once, at the level it deserves."""
+"""The log of what the replica does: each effect once, at the level it deserves.
+
+A peer that misbehaves may do so thousands of times a second, and under as many names as it likes.
+What it does is said aloud the first, the tenth, the hundredth time and so on, and of all such lines
+no more than LINES_AT_ONCE at a time and one in SECONDS_A_LINE; all else is for `debug`.
+"""
 
 import logging
+from collections import Counter
+from collections.abc import Callable
 from typing import assert_never
 
 from discoagent.core.effects import (
@@ -24,29 +31,60 @@ from discoagent.core.effects import (
 from discoagent.wire import WireError
 
 NOTED_MAX = 1_000
+LINES_AT_ONCE, SECONDS_A_LINE = 20, 10.0
 
 _log = logging.getLogger("discoagent")
 
 
-class EffectLog:
-    """Says once aloud what repeats itself, such as a refusal at each try."""
+class Rate:
+    """How often something may be done: `burst` times at once, then once in `seconds`."""
 
-    def __init__(self) -> None:
-        self._noted: set[tuple[str, ...]] = set()
+    def __init__(self, now: Callable[[], float], burst: int, seconds: float) -> None:
+        self._now = now
+        self._burst = burst
+        self._seconds = seconds
+        self._left = float(burst)
+        self._at = now()
 
-    def first(self, *what: str) -> bool:
-        """Is this said for the first time? What was said is remembered within bounds."""
-        if what in self._noted:
+    def allows(self) -> bool:
+        """Take one time off, if there is one left."""
+        at = self._now()
+        self._left = min(self._left + (at - self._at) / self._seconds, self._burst)
+        self._at = at
+        if self._left < 1:
             return False
-        if len(self._noted) >= NOTED_MAX:
-            self._noted.clear()
-        self._noted.add(what)
+        self._left -= 1
         return True
+
+
+class EffectLog:
+    """One life's. `now` is its clock, in seconds."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._times: Counter[tuple[str, ...]] = Counter()
+        self._rate = Rate(now, LINES_AT_ONCE, SECONDS_A_LINE)
+        self._left_out = 0  # lines that were due, since the last one
 
     def nonsense(self, socket: str, peer: str, error: WireError) -> None:
         """Say of a message of a peer that it was dropped."""
-        level = logging.WARNING if self.first("nonsense", peer, error.reason) else logging.DEBUG
-        _log.log(level, "dropped a message on the %s socket from %s: %s", socket, peer, error)
+        text = f"dropped a message on the {socket} socket from {peer}: {error}"
+        self._complain(("nonsense", peer, error.reason), text, peer)
+
+    def _complain(self, key: tuple[str, ...], text: str, peer: str) -> None:
+        """Say what a peer did; `key` is what repeats itself."""
+        if len(self._times) >= NOTED_MAX and key not in self._times:
+            self._times.clear()
+        self._times[key] += 1
+        times = self._times[key]
+        due = str(times).strip("0") == "1"  # the first, the tenth, the hundredth time
+        aloud = due and self._rate.allows()
+        self._left_out += due and not aloud
+        if aloud and times > 1:
+            text += f" ({times} times so far)"
+        if aloud and self._left_out:
+            text += f" ({self._left_out} such lines were left out)"
+            self._left_out = 0
+        _log.log(logging.WARNING if aloud else logging.DEBUG, "%s", text, extra=_about(peer))
 
     def log(self, effect: Effect) -> None:  # noqa: C901 - one case an effect
         """Log one effect; changes of instances are not logged here, watches tell them."""
@@ -75,9 +113,10 @@ class EffectLog:
                 assert_never(effect)
 
     def _refused(self, effect: Refused) -> None:
-        level = logging.WARNING if self.first("refused", effect.text) else logging.DEBUG
+        """Say that a greeting came to nothing; the text may name a time, so it is no key."""
         who = "refused" if effect.by_us else "refused by"
-        _log.log(level, "%s %s: %s", who, effect.peer.node, effect.text)
+        key = ("refused", who, effect.peer.node, effect.kind.name)
+        self._complain(key, f"{who} {effect.peer.node}: {effect.text}", effect.peer.node)
 
     @staticmethod
     def _state(effect: StateChanged) -> None:
@@ -89,4 +128,10 @@ class EffectLog:
             effect.before or "unknown",
             effect.after,
             f" ({effect.evidence})" if effect.evidence else "",
+            extra=_about(effect.replica.node, state=str(effect.after)),
         )
+
+
+def _about(peer: str, **more: str) -> dict[str, dict[str, str]]:
+    """Return the fields of a line for programs: see `logs`."""
+    return {"fields": {"peer": peer, **more}}

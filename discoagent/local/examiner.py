@@ -72,7 +72,7 @@ class Examiner:
     def nonsense(self, peer: str, error: WireError) -> None:
         """Remember that a peer sent what cannot be read, if that is a matter of versions."""
         if error.reason == "version":
-            self._remember("wire", f"{peer} speaks another wire version: {error}")
+            self._remember("wire", f"{peer} speaks another wire {error}")
 
     def _remember(self, word: str, text: str) -> None:
         for former in [it for it in self._refusals if it[2] == text]:

@@ -172,6 +172,10 @@ def test_the_journal_has_priorities_and_fields() -> None:
     """A warning is one to systemd, and says of whom it is."""
     with installed(config=LONELY) as host:
         host.check("systemctl", "start", "discoagent")
+        other = [f"{BIN}/discoagent", "--node", "b", "--socket", "/run/b.sock"]
+        other += ["--bind", "127.0.0.3:7800", "--join", "127.0.0.2:7800", "--state-dir", "/run/b"]
+        host.check("systemd-run", "-q", "--unit=b", *other)
+        until(lambda: len(host.told("members")) == 2, "the other agent to be known")
         told = host.check("journalctl", "-u", "discoagent", "-o", "json", "--no-pager")
         lines = [json.loads(line) for line in told.splitlines()]
         ours = {
@@ -182,3 +186,6 @@ def test_the_journal_has_priorities_and_fields() -> None:
         assert ours["no"]["PRIORITY"] == "4"  # no peer was reached
         assert ours["ready"]["SYSLOG_IDENTIFIER"] == "discoagent"
         assert int(ours["ready"]["CODE_LINE"]) > 0
+        assert ours["node"]["MESSAGE"] == "node b: unknown -> alive"
+        assert ours["node"]["DISCOAGENT_PEER"] == "b"
+        assert ours["node"]["DISCOAGENT_STATE"] == "alive"
