@@ -1,5 +1,6 @@
 """Checks of real agents: through restarts, seen from elsewhere, and between users."""
 
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from discoagent.client import Disco
 from tests.agent.harness import DEADLINE, AgentProcess, Cluster, Raw, wait_until
 from tests.agent.restarting import Witness, mark, restarted, told
 from tests.agent.users import OWNER, asked, root_only
+from tests.checks.test_commands import processes_with
 
 
 @pytest.fixture
@@ -56,6 +58,18 @@ def test_a_restart_is_no_event_for_checks(cluster: Cluster) -> None:
 
     failed = [(event.instance.service, event.cause) for event in events[1:] if event.instance]
     assert sorted(failed) == [("a-held", "check"), ("b-static", "check")]
+
+
+def test_a_killed_agent_leaves_no_command(cluster: Cluster) -> None:
+    """One that hangs ends with it, and so does what it has begun."""
+    mark_of_ours = f"33.{os.getpid()}"
+    hangs = Check.exec(["sh", "-c", f"sleep {mark_of_ours} & sleep {mark_of_ours}"], timeout=300)
+    with Disco(cluster["a"].socket, timeout=DEADLINE) as here:
+        here.register("web", check=hangs, static=True)
+        wait_until(lambda: len(processes_with(mark_of_ours)) >= 3)
+        cluster["a"].stop(signal.SIGKILL)
+
+    wait_until(lambda: not processes_with(mark_of_ours))
 
 
 def test_output_stays_at_home(cluster: Cluster) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from discoagent.local import capabilities
 from discoagent.local.checks.commands import NOBODY_S_GROUP, Running, may_run_as
+from discoagent.local.checks.guard import Guard
 from discoagent.local.checks.health import Outcome
 from discoagent.local.checks.workers import Workers
 from tests.agent.harness import scratch_directory
@@ -23,7 +24,7 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become s
 async def ran(*command: str, within: float = PATIENT, uid: int | None = None) -> Outcome:
     """Run a command once, and wait until it is gone."""
     loop = asyncio.get_running_loop()
-    workers = Workers(loop)
+    workers, guard = Workers(loop), Guard()
     outcome: asyncio.Future[Outcome] = loop.create_future()
     me = os.geteuid()
     running = Running(
@@ -35,6 +36,7 @@ async def ran(*command: str, within: float = PATIENT, uid: int | None = None) ->
         uid=me if uid is None else uid,
         agent_uid=me,
         environment={"DISCO_SERVICE": "web"},
+        guard=guard,
     )
     try:
         async with asyncio.timeout(DEADLINE):
@@ -44,6 +46,7 @@ async def ran(*command: str, within: float = PATIENT, uid: int | None = None) ->
             return found
     finally:
         workers.close()
+        guard.close()
 
 
 async def _a_moment() -> None:
@@ -237,7 +240,7 @@ def test_who_may_be_run_as(
 def _cancelled_after(pause: Callable[[Running], bool]) -> list[Outcome]:
     async def story() -> list[Outcome]:
         loop = asyncio.get_running_loop()
-        workers = Workers(loop)
+        workers, guard = Workers(loop), Guard()
         outcomes: list[Outcome] = []
         me = os.geteuid()
         running = Running(
@@ -249,6 +252,7 @@ def _cancelled_after(pause: Callable[[Running], bool]) -> list[Outcome]:
             uid=me,
             agent_uid=me,
             environment={},
+            guard=guard,
         )
         async with asyncio.timeout(DEADLINE):
             while not pause(running):
@@ -257,6 +261,7 @@ def _cancelled_after(pause: Callable[[Running], bool]) -> list[Outcome]:
             while running.lingers:
                 await _a_moment()
         workers.close()
+        guard.close()
         return outcomes
 
     return asyncio.run(story())

@@ -12,6 +12,7 @@ from discoagent.core.entry import Key
 from discoagent.instance import Body
 from discoagent.local.checks import web
 from discoagent.local.checks.commands import Running
+from discoagent.local.checks.guard import Guard
 from discoagent.local.checks.health import Health, Outcome
 from discoagent.local.checks.listening import Listening
 from discoagent.local.checks.schedule import Schedule, Slot
@@ -86,6 +87,7 @@ class Checking:
         self._uid = uid
         self._environment = environment
         self._workers = Workers(loop)
+        self._guard = Guard()
         self._schedule: Schedule[One] = Schedule(LANES, luck)
         self._words = Leases(loop, self._unsaid)
         self._entries: dict[Key, Checked] = {}
@@ -167,6 +169,7 @@ class Checking:
                 each.close()
         self._words.close()
         self._workers.close()
+        self._guard.close()
 
     def say(self, key: Key, state: str, note: str) -> bool | None:
         """Take in what an owner says of its `ttl` check; None: there is none. Has it changed?"""
@@ -266,6 +269,7 @@ class Checking:
             uid=one.entry.uid,
             agent_uid=self._uid,
             environment={**self._environment, **_about(one.entry)},
+            guard=self._guard,
         )
         return one.running.cancel
 

@@ -1,9 +1,9 @@
 """The check `exec`: a command, run as the owner of the entry, never in a shell.
 
 It gets a session of its own, an environment that holds nothing of the agent's, and nothing to read.
-When it ends, or its time is over, its whole process group is killed: what it left behind does not
-pile up. Whatever it writes beyond the first KiB is read slowly and dropped, so that a command that
-floods waits, not the agent.
+When it ends, or its time is over, or the agent is no more (`guard.py`), its whole process group is
+killed: what it left behind does not pile up. Whatever it writes beyond the first KiB is read slowly
+and dropped, so that a command that floods waits, not the agent.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from discoagent.checks.spec import CRITICAL, PASSING, WARNING
 from discoagent.local import capabilities
+from discoagent.local.checks.guard import Guard
 from discoagent.local.checks.health import Outcome
 from discoagent.local.checks.shown import OUTPUT_BYTES, reason
 from discoagent.local.checks.workers import Workers
@@ -77,8 +78,10 @@ class Running:
         uid: int,
         agent_uid: int,
         environment: Mapping[str, str],
+        guard: Guard,
     ) -> None:
         self._loop = loop
+        self._guard = guard
         self._done = done
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
@@ -110,10 +113,10 @@ class Running:
         if self._starting:
             self._began.wait(LAST_WAIT)
         if self._process is not None:
-            _reap(self._process)
+            self._reap(self._process)
             self._forget()
         elif self._spawned is not None:
-            _reap(self._spawned)
+            self._reap(self._spawned)
 
     def _begun(self, user: User, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
         """Start the command, in a thread: that may take long where disks or file servers do."""
@@ -130,6 +133,7 @@ class Running:
             extra_groups=user.groups,
             start_new_session=True,
         )
+        self._guard.watch(process.pid)
         self._spawned = process
         self._began.set()
         return process
@@ -145,6 +149,7 @@ class Running:
             self._pidfd = os.pidfd_open(process.pid)
         except OSError as error:  # no descriptor is left: without one its end is not seen
             _kill_group(process)
+            self._guard.forget(process.pid)
             process.wait()
             self._end(CRITICAL, f"cannot watch {self._command[0]}: {reason(error)}")
             return
@@ -202,9 +207,19 @@ class Running:
                 self._output = self._output[:OUTPUT_BYTES]
         self._read_no_more()
         _kill_group(self._process)  # what it left behind; the group is its own until it is reaped
+        self._guard.forget(self._process.pid)
         code = self._process.wait()
         self._forget()
         self._end(*_verdict(code, self._said()))
+
+    def _reap(self, process: "subprocess.Popen[bytes]") -> None:
+        """Kill a process and wait a moment until it is gone."""
+        _kill_group(process)
+        self._guard.forget(process.pid)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(LAST_WAIT)
+        assert process.stdout is not None
+        process.stdout.close()
 
     def _forget(self) -> None:
         self._loop.remove_reader(self._pidfd)
@@ -229,15 +244,6 @@ def _verdict(code: int, output: str) -> tuple[str, str]:
     if state == CRITICAL and output:
         return state, f"{how}: {output}"
     return state, output or how
-
-
-def _reap(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a process and wait a moment until it is gone."""
-    _kill_group(process)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(LAST_WAIT)
-    assert process.stdout is not None
-    process.stdout.close()
 
 
 def _kill_group(process: "subprocess.Popen[bytes]") -> None:
