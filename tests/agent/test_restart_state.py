@@ -22,8 +22,18 @@ def cluster() -> Iterator[Cluster]:
         yield running
 
 
+def promised(seconds: float) -> pytest.MarkDecorator:
+    """Let a test have as long as anything may take, and in its full form these seconds alone."""
+    return pytest.mark.parametrize(
+        "within", [DEADLINE, pytest.param(seconds, marks=pytest.mark.soak)]
+    )
+
+
+@promised(2.0)
 @pytest.mark.parametrize("number", SIGNALS)
-def test_without_its_state_an_idle_client_is_enough(cluster: Cluster, number: int) -> None:
+def test_without_its_state_an_idle_client_is_enough(
+    cluster: Cluster, number: int, within: float
+) -> None:
     """It says its registration again by itself: no call of the application, and no event."""
     with (
         Disco(cluster["a"].socket, timeout=DEADLINE) as disco,
@@ -37,7 +47,7 @@ def test_without_its_state_an_idle_client_is_enough(cluster: Cluster, number: in
         cluster.start("a")
         back = time.monotonic()
         with cluster["a"].raw() as asker:
-            wait_until(lambda: asker.list("idle"))
+            wait_until(lambda: asker.list("idle"), within)
             print(f"back after {time.monotonic() - back:.2f} s")
             (it,) = asker.list("idle")
         wait_until(lambda: _settled(cluster))
@@ -74,7 +84,8 @@ def _settled(cluster: Cluster) -> bool:
     return bool(cluster["a"].status()["uptime_ms"] > 3_500)
 
 
-def test_without_its_state_and_with_a_clock_set_back(cluster: Cluster) -> None:
+@promised(3.0)
+def test_without_its_state_and_with_a_clock_set_back(cluster: Cluster, within: float) -> None:
     """The cluster remembers a higher life: the agent begins one above it, with what it has."""
     with (
         Disco(cluster["a"].socket, timeout=DEADLINE) as disco,
@@ -91,8 +102,8 @@ def test_without_its_state_and_with_a_clock_set_back(cluster: Cluster) -> None:
         shutil.rmtree(cluster["a"].state)
         cluster.start("a", program="tests.agent.year_ago")
         began = time.monotonic()
-        wait_until(lambda: _state(asker.ask("members")["members"], "a")["state"] == "alive")
-        wait_until(lambda: _alive_and_listed(cluster))
+        wait_until(lambda: _state(asker.ask("members")["members"], "a")["state"] == "alive", within)
+        wait_until(lambda: _alive_and_listed(cluster), began + within - time.monotonic())
         print(f"back after {time.monotonic() - began:.2f} s")
         assert cluster["a"].status()["incarnation"] == former + 1
         wait_until(lambda: _settled(cluster))

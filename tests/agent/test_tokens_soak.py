@@ -18,6 +18,7 @@ from tests.agent.harness import DEADLINE, Cluster, Raw, wait_until
 
 CHANGES, ROUND, ENTRIES = 100_000, 2_000, 1_000
 SLEEP = 60.0
+BEYOND = 50_000  # more of one node's steps than any agent keeps
 MEMORY_KB = 48 * 1024  # what waits for a watcher, what the ring and the log keep, and some air
 RESTARTS = 100
 SERVICE = "flood"
@@ -86,25 +87,59 @@ def present(raw: Raw, number: int) -> dict[str, Instance]:
     return held
 
 
+def typical_latency(cluster: Cluster, disco: Disco, changes: int) -> float:
+    """Make so many changes, as many in a second as a hundred thousand in a minute; return what a
+    change takes to another watcher meanwhile, in milliseconds."""
+    latency = Latency(cluster)
+    began = time.monotonic()
+    for first in range(0, changes, ROUND):
+        flood(disco, first)
+        threading.Event().wait(max(0.0, began + SLEEP * first / CHANGES - time.monotonic()))
+    return latency.close()
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_a_watcher_that_sleeps_for_a_minute(cluster: Cluster) -> None:
     """It costs its agent bounded memory and others no time, and is right when it wakes."""
     with Disco(cluster["b"].socket, timeout=DEADLINE) as disco, cluster["b"].raw() as sleeper:
-        flood(disco, 0)
+        alone = typical_latency(cluster, disco, CHANGES // 5)
         number = sleeper.send("watch", services=[SERVICE])
         before = cluster["b"].resident_kb
-        latency = Latency(cluster)
-        began = time.monotonic()
-        for first in range(0, CHANGES, ROUND):
-            flood(disco, first)
-            threading.Event().wait(max(0.0, began + SLEEP * first / CHANGES - time.monotonic()))
-        typical = latency.close()
+        beside = typical_latency(cluster, disco, CHANGES)
         grown = cluster["b"].resident_kb - before
-        print(f"grown by {grown} kB, latency {typical:.1f} ms of others")
+        print(f"grown by {grown} kB; others' latency {alone:.1f} -> {beside:.1f} ms")
         assert grown < MEMORY_KB
+        assert beside < 2 * alone
         held = present(sleeper, number)
         assert held == {it.id: it for it in disco.list(SERVICE)}
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_beyond_what_an_agent_keeps_of_a_node(cluster: Cluster) -> None:
+    """On another agent than the token's: a `reset` of that node alone, and its present."""
+    with (
+        Disco(cluster["a"].socket, timeout=DEADLINE) as a,
+        Disco(cluster["b"].socket, timeout=DEADLINE) as b,
+    ):
+        a.register(SERVICE, id="still", static=True)
+        flood(b, 0)
+        wait_until(lambda: len(b.list(SERVICE)) == ENTRIES + 1)
+        token = next(event.token for event in b.watch(SERVICE) if event.kind == "synced")
+        for first in range(0, BEYOND, ROUND):
+            flood(b, first)
+        wait_until(lambda: a.converged()["converged"])
+        wait_until(lambda: a.list(SERVICE) == b.list(SERVICE))
+        told = []
+        for event in a.watch(SERVICE, from_token=token):
+            if event.kind == "synced":
+                break
+            told.append(event)
+
+        assert [(it.kind, it.node) for it in told[:1]] == [("reset", "b")]
+        assert [it.kind for it in told[1:]] == ["added"] * ENTRIES
+        assert [it.instance for it in told[1:]] == b.list(SERVICE, node="b")
 
 
 @pytest.mark.soak
