@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from discoagent.client import Disco
-from tests.agent.harness import Cluster
+from tests.agent.harness import DEADLINE, Cluster
 from tests.agent.restarting import NODES, Witness, mark, told
 
 TIMING = {"heartbeat_interval": "200ms", "suspect_after": "500ms", "down_after": "1800ms"}
@@ -34,7 +34,7 @@ def end_all(cluster: Cluster) -> None:
 def test_late_agents_are_no_event(cluster: Cluster) -> None:
     """Their hosts refuse, so they live; a watcher at the first to start sees nothing."""
     with (
-        Disco(cluster["b"].socket) as disco,
+        Disco(cluster["b"].socket, timeout=DEADLINE) as disco,
         Witness(cluster["a"].socket) as seen,
     ):
         disco.register("web", id="web")
@@ -54,7 +54,10 @@ def test_late_agents_are_no_event(cluster: Cluster) -> None:
 
 def test_agents_that_never_start_are_waited_for_no_longer_than_the_grace(cluster: Cluster) -> None:
     """What they held leaves the watch, for a reason nobody knows."""
-    with Disco(cluster["b"].socket) as disco, Witness(cluster["a"].socket) as seen:
+    with (
+        Disco(cluster["b"].socket, timeout=DEADLINE) as disco,
+        Witness(cluster["a"].socket) as seen,
+    ):
         disco.register("web", id="web", static=True)
         seen.until("added", "web")
         end_all(cluster)

@@ -7,7 +7,7 @@ import pytest
 
 from discoagent.client import Disco
 from discoagent.errors import Refused
-from tests.agent.harness import AgentProcess, Raw
+from tests.agent.harness import DEADLINE, AgentProcess, Raw
 from tests.agent.users import as_user
 
 NOBODY = 65_534
@@ -41,7 +41,7 @@ def test_a_monitor_hears_what_is_not_written(agent: AgentProcess, asker: Raw) ->
 
 def test_lines_are_read_by_the_client(agent: AgentProcess) -> None:
     """`Disco.monitor` is an endless iterator; the agent forgets whoever goes away."""
-    with Disco(agent.socket) as disco:
+    with Disco(agent.socket, timeout=DEADLINE) as disco:
         lines = disco.monitor("warning")
         disco.log_level("info")  # which is said as a warning
         assert "log's level" in next(lines).message
@@ -73,7 +73,7 @@ def test_bad_levels(asker: Raw) -> None:
 def test_metrics_are_prometheus_text(agent: AgentProcess, asker: Raw) -> None:
     """Each family has HELP and TYPE, each sample a number."""
     asker.register("web", port=80)
-    with Disco(agent.socket) as disco:
+    with Disco(agent.socket, timeout=DEADLINE) as disco:
         text = disco.metrics()
     lines = text.splitlines()
     samples = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))

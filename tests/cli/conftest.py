@@ -9,14 +9,15 @@ import pytest
 from discoagent.cli import main
 from tests.agent.harness import scratch_directory
 from tests.cli.agents import Agent
-from tests.cli.ctl import Answer, Ask
+from tests.cli.ctl import ANSWER_SECONDS, Answer, Ask
 
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no setting of the developer's own count."""
+    """Let no setting of the developer's count, and answers take their time on a busy machine."""
     for name in ("DISCO_SOCKET", "DISCO_TIMEOUT", "DISCO_OUTPUT", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DISCO_TIMEOUT", f"{ANSWER_SECONDS}s")
 
 
 @pytest.fixture

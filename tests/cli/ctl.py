@@ -42,10 +42,11 @@ Ask = Callable[..., Answer]
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return an environment in which no setting of the developer's own counts."""
+    """Return an environment in which no setting of the developer's own counts, and an answer has
+    as long as it may take on a busy machine."""
     own = {k: v for k, v in os.environ.items() if not k.startswith(("DISCO_", "DISCOAGENT_"))}
     own.pop("NO_COLOR", None)
-    return {**own, **variables}
+    return {**own, "DISCO_TIMEOUT": f"{ANSWER_SECONDS}s", **variables}
 
 
 def ctl(*args: str, env: Mapping[str, str] | None = None, stdin: str | None = None) -> Answer:

@@ -43,7 +43,7 @@ def agent() -> Iterator[Agent]:
     """Run one agent with two services for all tests of this file."""
     with scratch_directory() as directory, Agent("node-a", directory) as agent:
         agent.start()
-        with Disco(agent.socket) as disco:
+        with Disco(agent.socket, timeout=ANSWER_SECONDS) as disco:
             disco.register("web", id="web-80", port=80, static=True)
             disco.register("worker", static=True)
         yield agent

@@ -12,7 +12,7 @@ from discoagent.cli import COMMANDS
 from discoagent.client import Disco
 from tests.cli.agents import Agent
 from tests.cli.contract import faults, schemas
-from tests.cli.ctl import Answer, Ask, ctl, line, started
+from tests.cli.ctl import ANSWER_SECONDS, Answer, Ask, ctl, line, started
 
 Pair = tuple[Agent, Agent]
 WITHOUT_JSON = {
@@ -98,7 +98,10 @@ ERRORS: list[tuple[str, int]] = [
 def instances(pair: Pair) -> Iterator[None]:
     """Register what is asked for, and wait until `a` sees it."""
     a, b = pair
-    with Disco(a.socket) as at_a, Disco(b.socket) as at_b:
+    with (
+        Disco(a.socket, timeout=ANSWER_SECONDS) as at_a,
+        Disco(b.socket, timeout=ANSWER_SECONDS) as at_b,
+    ):
         at_a.register("web", port=80, tags=["v2"], meta={"zone": "a"})
         ctl("register", "checked", "--static", "--check", "ttl:1h", env={"DISCO_SOCKET": a.socket})
         at_b.register("remote", id="remote", static=True)
@@ -174,7 +177,7 @@ def test_events_of_every_kind(at_a: Agent) -> None:
     """As they happen, with who made them."""
     with started("watch", "event", "--count", "4", "--socket", at_a.socket) as watch:
         events = [json.loads(line(watch))]
-        with Disco(at_a.socket) as disco:
+        with Disco(at_a.socket, timeout=ANSWER_SECONDS) as disco:
             event = disco.register("event", port=1, ttl="1h")
             event.update(port=2)
             event.close()

@@ -52,7 +52,7 @@ def test_three_agents_and_live_services(scratch: Path) -> None:
     with started("dev") as dev:
         socket = socket_of(line(dev))
         assert line(dev) == "ready"
-        with Disco(socket) as disco:
+        with Disco(socket, timeout=ANSWER_SECONDS) as disco:
             status = disco.status()
             members = disco.members()
             instances = disco.list()
@@ -82,7 +82,7 @@ def test_events_as_they_happen(scratch: Path) -> None:
     with started("dev", "2", "-o", "table") as dev:
         socket = socket_of(line(dev))
         assert line(dev) == "ready"
-        with Disco(socket) as disco:
+        with Disco(socket, timeout=ANSWER_SECONDS) as disco:
             (api,) = disco.list("api")
         assert api.lifetime.pid is not None
         assert [line(dev).split()[1] for _ in range(4)] == ["added", "added", "added", "synced"]

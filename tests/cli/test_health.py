@@ -9,7 +9,7 @@ import pytest
 from discoagent.client import Disco
 from tests.agent.harness import scratch_directory, start_agent, wait_until
 from tests.cli.agents import Agent
-from tests.cli.ctl import Ask
+from tests.cli.ctl import ANSWER_SECONDS, Ask
 
 Pair = tuple[Agent, Agent]
 
@@ -18,7 +18,7 @@ Pair = tuple[Agent, Agent]
 def at_a(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disco]:
     """Ask `a` unless the test says otherwise; whatever a test registered is ended after it."""
     monkeypatch.setenv("DISCO_SOCKET", pair[0].socket)
-    with Disco(pair[0].socket) as disco:
+    with Disco(pair[0].socket, timeout=ANSWER_SECONDS) as disco:
         yield disco
         for instance in disco.list(node="a", all=True):
             disco.deregister(instance.name)
@@ -117,7 +117,7 @@ def test_maint(ask: Ask) -> None:
 
 def test_drain(pair: Pair, ask: Ask) -> None:
     """What would be left, then the deed; not on another's node."""
-    with Disco(pair[1].socket) as there:
+    with Disco(pair[1].socket, timeout=ANSWER_SECONDS) as there:
         there.register("web", id="b", port=1)
         ask("register", "web", "--static", "--id", "w1", "--port", "1")
         ask("register", "web", "--static", "--id", "w2", "--port", "2")

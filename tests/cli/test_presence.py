@@ -22,12 +22,12 @@ def at(pair: tuple[Agent, Agent]) -> Iterator[tuple[str, str]]:
     """Return where two agents listen; what a test left is gone before the next."""
     yield pair[0].socket, pair[1].socket
     for agent in pair:
-        with Disco(agent.socket) as disco:
+        with Disco(agent.socket, timeout=ANSWER_SECONDS) as disco:
             for topic in disco.presence():
                 for it in disco.tracked(topic["topic"]):
                     if it.node == agent.node:
                         disco.untrack(it.topic, it.ref)
-    with Disco(pair[0].socket) as disco:
+    with Disco(pair[0].socket, timeout=ANSWER_SECONDS) as disco:
         wait_until(lambda: not disco.presence())
 
 
@@ -41,7 +41,7 @@ def test_metas_of_several_nodes(ask: Ask, at: tuple[str, str]) -> None:
     phone = made.json["meta"]
     assert made.json == {"topic": "room:1", "key": "alice", "meta": phone}
     bob = ask("track", "room:1", "bob", "--ttl", "30s", "--socket", b).out.strip()
-    with Disco(a) as disco:
+    with Disco(a, timeout=ANSWER_SECONDS) as disco:
         wait_until(lambda: len(disco.tracked("room:1")) == 3)
 
     assert ask("presence", "room:1", "-o", "json", "--socket", a).json == {
@@ -183,7 +183,7 @@ def test_a_command_is_tracked_as_long_as_it_runs(at: tuple[str, str]) -> None:
     """Bound to CMD's pid, with CMD's code, and nothing of ours on its output."""
     a, b = at
     with (
-        Disco(b) as disco,
+        Disco(b, timeout=ANSWER_SECONDS) as disco,
         started(
             *("track", "room", "alice", "--meta", "device=tv", "--socket", a, "--"),
             *("sh", "-c", "echo mine; read x; exit 3"),
@@ -202,7 +202,7 @@ def test_a_command_is_tracked_as_long_as_it_runs(at: tuple[str, str]) -> None:
 def test_kill_9_of_the_command(at: tuple[str, str]) -> None:
     """The wrapper tells it, and gives the code that a shell gives."""
     with (
-        Disco(at[0]) as disco,
+        Disco(at[0], timeout=ANSWER_SECONDS) as disco,
         started("track", "room", "alice", "--socket", at[0], "--", *SLEEPER) as wrapper,
     ):
         (it,) = wait_until(lambda: disco.tracked("room"))

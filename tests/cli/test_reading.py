@@ -10,7 +10,7 @@ import pytest
 from discoagent.client import Disco
 from tests.agent.harness import wait_until
 from tests.cli.agents import Agent
-from tests.cli.ctl import Ask
+from tests.cli.ctl import ANSWER_SECONDS, Ask
 
 Pair = tuple[Agent, Agent]
 
@@ -19,7 +19,10 @@ Pair = tuple[Agent, Agent]
 def instances(pair: Pair) -> Iterator[None]:
     """Register what the tests ask for, and wait until `a` sees all of it."""
     a, b = pair
-    with Disco(a.socket) as at_a, Disco(b.socket) as at_b:
+    with (
+        Disco(a.socket, timeout=ANSWER_SECONDS) as at_a,
+        Disco(b.socket, timeout=ANSWER_SECONDS) as at_b,
+    ):
         web = {"scheme": "https", "zone": "a"}
         at_a.register("web", port=8080, tags=["v2", "blue"], meta=web, static=True)
         at_b.register("web", port=8081, tags=["v2"], address="fd00::5", static=True)
@@ -96,7 +99,7 @@ def test_watch_with_a_filter(at_a: Agent, ask: Ask) -> None:
     assert ask("watch", "db", "-f", wanted, "--count", "0", "-o", "name").out == ""
 
     with (
-        Disco(at_a.socket) as disco,
+        Disco(at_a.socket, timeout=ANSWER_SECONDS) as disco,
         disco.register("tmp", port=1) as tmp,
         disco.watch("tmp", filter="port > 1", timeout=30) as watch,
     ):
@@ -185,7 +188,7 @@ def test_resolve_with_a_preference(at_a: Agent, ask: Ask) -> None:
     assert (
         ask("resolve", "web", "--prefer", "rack=rack-b", "--one", "-o", "url").out == f"tcp://{b}"
     )
-    with Disco(at_a.socket) as disco:
+    with Disco(at_a.socket, timeout=ANSWER_SECONDS) as disco:
         assert {disco.resolve("web", prefer={"rack": "rack-b"}).node for _ in range(9)} == {"b"}
 
 
@@ -212,7 +215,7 @@ def test_an_id_is_named_in_full_or_as_far_as_it_fits_one(pair: Pair, ask: Ask) -
     assert service.err.endswith("; the service web has web/web-8080@a, web/web-8081@b\n")
     assert ask("get", "web/web-8081@a", "--socket", a.socket).code == 1
     assert ask("get", "a b", "--socket", a.socket, "-o", "json").error["field"] == "id"
-    with Disco(a.socket) as disco:
+    with Disco(a.socket, timeout=ANSWER_SECONDS) as disco:
         other = disco.register("other", id="web-8080", static=True)
         several = ask("get", "web-8080", "--socket", a.socket)
         other.close()
@@ -225,7 +228,8 @@ def test_an_id_is_named_in_full_or_as_far_as_it_fits_one(pair: Pair, ask: Ask) -
 def test_members(pair: Pair, ask: Ask) -> None:
     """Both, each with its own view."""
     a, b = pair
-    with Disco(b.socket) as disco:  # what other tests registered at `a` is gone at `b`, too
+    with Disco(b.socket, timeout=ANSWER_SECONDS) as disco:
+        # What other tests registered at `a` is gone here, too.
         wait_until(lambda: [it.instances for it in disco.members()] == [2, 2])
     for agent in pair:
         found = ask("members", "-o", "json", "--socket", agent.socket).json

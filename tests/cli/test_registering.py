@@ -8,7 +8,7 @@ import pytest
 
 from discoagent.client import Disco
 from tests.cli.agents import Agent
-from tests.cli.ctl import Ask, ctl
+from tests.cli.ctl import ANSWER_SECONDS, Ask, ctl
 
 Pair = tuple[Agent, Agent]
 
@@ -17,7 +17,7 @@ Pair = tuple[Agent, Agent]
 def at_a(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disco]:
     """Ask `a` unless the test says otherwise; whatever a test registered is ended after it."""
     monkeypatch.setenv("DISCO_SOCKET", pair[0].socket)
-    with Disco(pair[0].socket) as disco:
+    with Disco(pair[0].socket, timeout=ANSWER_SECONDS) as disco:
         yield disco
         for instance in disco.list(node="a", all=True):
             disco.deregister(instance.name)
@@ -120,7 +120,10 @@ def test_deregister(ask: Ask) -> None:
 
 def test_another_node_s_instance_is_refused(pair: Pair, at_a: Disco, ask: Ask) -> None:
     """4, and the sentence names the node to run it on."""
-    with Disco(pair[1].socket) as at_b, at_a.watch("far", timeout=30) as watch:
+    with (
+        Disco(pair[1].socket, timeout=ANSWER_SECONDS) as at_b,
+        at_a.watch("far", timeout=30) as watch,
+    ):
         far = at_b.register("far", id="far", static=True)
         while next(watch).kind != "added":
             pass

@@ -41,7 +41,7 @@ def agent() -> Iterator[Agent]:
 @pytest.fixture
 def disco(agent: Agent) -> Iterator[Disco]:
     """Speak to an agent of the test's own."""
-    with Disco(agent.socket) as disco:
+    with Disco(agent.socket, timeout=ANSWER_SECONDS) as disco:
         yield disco
 
 
@@ -110,7 +110,7 @@ def test_the_entry_of_a_stubborn_command_lives_as_long(agent: Agent, events: Wat
         assert line(wrapper) == "up"
         wrapper.kill()
         assert line(wrapper) == "no"  # it got the kernel's SIGTERM, and lives on
-        with Disco(agent.socket) as disco:
+        with Disco(agent.socket, timeout=ANSWER_SECONDS) as disco:
             assert disco.list("web")[0].lifetime.pid == pid
         os.kill(pid, signal.SIGKILL)
 
@@ -176,7 +176,7 @@ def test_what_cannot_be_executed_was_never_registered(agent: Agent, events: Watc
     """No event of it."""
     assert ctl("run", "web", "--socket", agent.socket, "--", "/no/such/command").code == 127
     assert ctl("run", "web", "--socket", agent.socket, "--", "/dev/null").code == 126
-    with Disco(agent.socket) as disco:
+    with Disco(agent.socket, timeout=ANSWER_SECONDS) as disco:
         disco.register("last", static=True)
         assert added(events).instance.service == "last"  # type: ignore[union-attr]
 
@@ -187,7 +187,10 @@ def test_an_agent_that_comes_later(tmp_path: Path) -> None:
         with started("run", "web", "--socket", agent.socket, "--", *SLEEPER) as wrapper:
             assert "not registered yet" in talk(wrapper)
             agent.start()
-            with Disco(agent.socket) as disco, disco.watch("web", timeout=30) as events:
+            with (
+                Disco(agent.socket, timeout=ANSWER_SECONDS) as disco,
+                disco.watch("web", timeout=30) as events,
+            ):
                 while next(events).kind != "added":
                     pass
             wrapper.send_signal(signal.SIGTERM)
@@ -216,7 +219,10 @@ def test_a_restart_of_the_agent_is_no_event(agent: Agent) -> None:
         agent.stop(signal.SIGKILL)
         agent.start()
         assert [talk(events).rpartition(" ")[2] for _ in range(2)] == ["it", "back"]
-        with Disco(agent.socket) as anew, anew.watch("web", timeout=ANSWER_SECONDS) as present:
+        with (
+            Disco(agent.socket, timeout=ANSWER_SECONDS) as anew,
+            anew.watch("web", timeout=ANSWER_SECONDS) as present,
+        ):
             while (event := next(present)).kind != "added":
                 pass
         wrapper.send_signal(signal.SIGTERM)

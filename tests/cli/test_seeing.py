@@ -36,7 +36,7 @@ def cluster() -> Iterator[Cluster]:
 def at_a(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disco]:
     """Ask `a` unless the test says otherwise."""
     monkeypatch.setenv("DISCO_SOCKET", cluster["a"].socket)
-    with Disco(cluster["a"].socket) as disco:
+    with Disco(cluster["a"].socket, timeout=ANSWER_SECONDS) as disco:
         yield disco
 
 
@@ -121,7 +121,7 @@ def test_a_stopped_node_is_missing(cluster: Cluster, at_a: Disco, ask: Ask) -> N
 def test_it_is_waited_for_until_it_wakes(cluster: Cluster) -> None:
     """Without --timeout as long as it takes."""
     words = ("register", "late", "--static", "--wait-seen", "all", "-o", "jsonl")
-    with ExitStack() as stack, Disco(cluster["b"].socket) as b:
+    with ExitStack() as stack, Disco(cluster["b"].socket, timeout=ANSWER_SECONDS) as b:
         with stopped(cluster["c"]):
             process = stack.enter_context(started(*words, "--socket", cluster["a"].socket))
             wait_until(lambda: b.list("late"))

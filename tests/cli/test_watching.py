@@ -19,7 +19,7 @@ from tests.cli.ctl import ANSWER_SECONDS, Ask, line, started, talk
 def disco(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disco]:
     """Speak to an agent of the test's own."""
     monkeypatch.setenv("DISCO_SOCKET", agent.socket)
-    with Disco(agent.socket) as disco:
+    with Disco(agent.socket, timeout=ANSWER_SECONDS) as disco:
         yield disco
 
 

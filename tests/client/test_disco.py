@@ -155,7 +155,7 @@ def test_the_newest_handle_owns_the_entry_and_an_older_one_ends_nothing(
     disco: Disco, agent: AgentProcess
 ) -> None:
     older = disco.register("twice", port=80)
-    with Disco(agent.socket) as another:
+    with Disco(agent.socket, timeout=DEADLINE) as another:
         newest = another.register("twice", port=80, tags=["new"])
         older.close()
         assert [it.tags for it in disco.list("twice")] == [("new",)]
@@ -170,7 +170,7 @@ def test_the_newest_handle_owns_the_entry_and_an_older_one_ends_nothing(
 def test_a_client_that_ends_takes_its_own_registrations_along(
     agent: AgentProcess, disco: Disco, sleeper: subprocess.Popen[bytes]
 ) -> None:
-    with Disco(agent.socket) as other:
+    with Disco(agent.socket, timeout=DEADLINE) as other:
         other.register("ends", id="own")
         other.register("ends", id="lease", ttl="60s")
         other.register("ends", id="left-alone", hold=False)
