@@ -29,7 +29,8 @@ and its watches with them.
 a key of a topic) is `[topic, id, node, overlay, owner, body, "presence"]`, its body packed as in
 `presence.py`; the id names it over all its versions. An event is
 `[kind, at_ms, row or nil, row before or nil, cause or nil, actor, token or nil, node or nil]`;
-overlays are worked out when read and make no events, so an event's rows have none.
+overlays are worked out when read and make no events, so an event's rows have none. Out of the
+record a ninth field follows, seen_ms: when this agent saw it, by its own clock.
 
 **Operations**: the arguments (and what they are if absent), then the result. `wait_ms` (0): until
 the agent is ready, a query waits so long, then answers what there is. The result of every query is
@@ -44,6 +45,12 @@ that still fits several is refused with code 2.
     list        services ([]: all), tags ([]: any), node (nil), usable (false),
                 filter (nil: any; an expression of `filters.py`), wait_ms
         -> MORE: [row...], at most LIST_PAGE_ROWS each; DONE: {"partial"}
+    at          ms since the epoch, then as with `list`
+        -> as of `list`, what was shown then; DONE: {"partial", "missing_ms"}
+    history     id (nil: all), since_ms (nil: all; else what was seen in the last so many),
+                last (false), wait_ms
+        -> MORE: [event...], oldest first; with `last` from the latest `added` on, and an error
+           where nothing is known of that id; DONE: {"partial", "missing_ms"}
     get         id, wait_ms
         -> {"row", "checks", "partial"}: of an instance of this node, in the order of its checks,
            [{"output", "ago_ms" or nil, "took_ms", "failures": in a row, "penalty"}...], else []
@@ -165,6 +172,13 @@ yet: the instance is `pending` until it does, by a check of kind "port" of the a
 *update* applies `tags` and `meta`, then `untag` and `unset`, then `tag` and `set`. *join*,
 *leave*, *forget*, *monitor*, *settings* and changing the *log-level* are for root and the agent's
 own user.
+
+**The record.** `at` and `history` are answered out of what this agent saw, over its restarts, as
+long ago as its bounds allow. Moments are those of its own clock, those of `at_ms` of whoever made a
+change. What had changed while it was away is told as seen when it was back, with the cause
+`unknown`. `missing_ms` is nil, or `[from or nil, until]`: it saw nothing between these two moments
+(nil: ever before), so the answer to `at` is what it showed last before (or first after) that, and
+`history` lacks what happened then. An id that is not there (any more) is looked for in the record.
 
 **Tokens.** A watch with `token` is told what leads from there to now; a `reset` with a node (nil:
 of all) where that is not known, and the node's present as `added`. Each event carries the token of

@@ -320,7 +320,8 @@ class Event(NamedTuple):
     """One change, as `discoctl watch -o json` shows it.
 
     `kind` is added, updated, removed, reset or synced. A removal carries the last whole instance in
-    `before`.
+    `before`. `at` is the clock of who made it. `seen_at`, out of the record alone: when this agent
+    saw it, by its own clock.
     """
 
     kind: str
@@ -331,9 +332,11 @@ class Event(NamedTuple):
     actor: Owner | None = None
     token: str | None = None
     node: str | None = None
+    seen_at: str | None = None
 
     def to_json(self) -> Json:
-        """Return the JSON value of the contract."""
+        """Return the JSON value of the contract; out of the record it has `seen_at`, too."""
+        seen = {} if self.seen_at is None else {"seen_at": self.seen_at}
         return {
             "kind": self.kind,
             "at": self.at,
@@ -343,13 +346,15 @@ class Event(NamedTuple):
             "actor": self.actor.to_json() if self.actor else None,
             "token": self.token,
             "node": self.node,
+            **seen,
         }
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> "Event":
         """Read an event of the local API.
 
-        [kind, at_ms, row | nil, row | nil, cause | nil, actor, token | number | nil, node | nil]
+        [kind, at_ms, row | nil, row | nil, cause | nil, actor, token | number | nil, node | nil],
+        and, out of the record, seen_ms
         """
         kind, at, instance, before, cause, actor, token, node = row[:8]
         return cls(
@@ -361,6 +366,7 @@ class Event(NamedTuple):
             unpack_actor(actor or b""),
             token if isinstance(token, str) else None,
             node,
+            rfc3339(row[8]) if len(row) > 8 else None,
         )
 
 

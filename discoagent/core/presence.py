@@ -54,6 +54,15 @@ class Presence:
             places += found
         return places
 
+    def everything(self) -> list[tuple[str, Entry]]:
+        """Return (node, entry) of all that is shown, in no order."""
+        return [
+            (node.name, entry)
+            for node in self.nodes.values()
+            for group in node.groups()
+            for _, entry in node.group(group)
+        ]
+
     def find(self, key: Key, node: str | None) -> list[tuple[str, Entry]]:
         """Return (node, entry) of every shown entry of that key, sorted by node."""
         holders = self._names.get((key[0], key[1]), ())

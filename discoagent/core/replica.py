@@ -353,6 +353,10 @@ class Replica:
         """Return (id, node, entry) of what `lookup` yields; the quicker way to long lists."""
         return self._members.presence.lookup(kind, names, node)
 
+    def everything(self) -> list[tuple[str, Entry]]:
+        """Return (node, entry) of all that is shown, of any kind, in no order."""
+        return self._members.presence.everything()
+
     def names(self, kind: Kind) -> list[str]:
         """Return the names of that kind of which something is shown, sorted."""
         return self._members.presence.groups(kind)

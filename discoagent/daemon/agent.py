@@ -88,6 +88,7 @@ class Agent:
             directory,
             Identity(self.config.node, self.config.cluster),
             wall_ms=self._clock.wall_ms,
+            bounds=self.config.history,
             on_written=lambda number: tell(self._written, number),
             on_returned=lambda: tell(self._store_returned),
         )

@@ -18,6 +18,7 @@ from discoagent.core import limits
 from discoagent.core.timing import Timing
 from discoagent.daemon import settings
 from discoagent.local.policy import Policy
+from discoagent.store.rows import BOUNDS, Bounds
 
 DEFAULT_FILE = Path("/etc/discoagent/agent.toml")
 ENVIRONMENT_PREFIX = "DISCOAGENT_"
@@ -55,6 +56,7 @@ class Config:
     labels: Mapping[str, str] = field(default_factory=dict)
     timing: Timing = field(default_factory=Timing)
     policy: Policy = field(default_factory=Policy)
+    history: Bounds = BOUNDS
     log_level: str = "info"
     log_format: str | None = None  # journal where stderr goes there, else text
     services_dir: str | None = field(default=None, compare=False)  # beside the file, no key
@@ -235,28 +237,23 @@ def _read(given: Mapping[str, Given], problems: list[str]) -> tuple[dict[str, An
 
 
 def _assembled(values: Mapping[str, Any]) -> Config:
-    timing = {
-        key.removeprefix("timing."): value
-        for key, value in values.items()
-        if key.startswith("timing.")
-    }
-    labels = {
-        key.removeprefix("labels."): value
-        for key, value in values.items()
-        if key.startswith("labels.")
-    }
-    policy = {
-        key.removeprefix("policy."): value
-        for key, value in values.items()
-        if key.startswith("policy.")
-    }
     plain = {key: value for key, value in values.items() if "." not in key}
     return Config(
         **{"node": "", **plain},
-        labels=dict(sorted(labels.items())),
-        timing=Timing(**timing),
-        policy=Policy(**policy),
+        labels=dict(sorted(_table(values, "labels").items())),
+        timing=Timing(**_table(values, "timing")),
+        policy=Policy(**_table(values, "policy")),
+        history=Bounds(**_table(values, "history")),
     )
+
+
+def _table(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the keys of a table."""
+    return {
+        key.removeprefix(f"{name}."): value
+        for key, value in values.items()
+        if key.startswith(f"{name}.")
+    }
 
 
 def _broken_relations(config: Config, broken: Collection[str]) -> Iterator[str]:

@@ -98,7 +98,7 @@ class Life:
             perform=self._perform,
             now=self.now,
             ready_line=f"ready node={config.node} socket={self._socket.path} bind={self.bound}",
-            caught_up=lambda: self._watches.caught_up(),  # noqa: PLW0108 - it comes later
+            caught_up=lambda: self._chronicle.caught_up(),  # noqa: PLW0108 - it comes later
         )
         self.about = self._describe()
         self.own = self._new_own(reload)
@@ -111,6 +111,7 @@ class Life:
             store=store,
             former=former,
             wall_ms=clock.wall_ms,
+            days=config.history.days,
         )
         self.keeping, self._watches = self._chronicle.keeping, self._chronicle.watches
         self._finding.readiness.wait(WAIT_MS_MAX, self._chronicle.begin)  # before any query
@@ -150,7 +151,7 @@ class Life:
             at_end=self._finding.look,
         )
         self._door = self._open_door()
-        for part in (self._operator, self.own):
+        for part in (self._operator, self.own, self._chronicle.recollection):
             self._door.add(part.handlers(self._door))
 
     def _open_socket(self) -> LocalSocket:

@@ -16,9 +16,12 @@ from discoagent.core.timing import Timing
 from discoagent.errors import InvalidRequest
 from discoagent.local import policy
 from discoagent.rules import LOG_LEVELS
+from discoagent.store.rows import EVENTS_LEAST
 
 LABEL_VALUE_BYTES_MAX = 1_024
-TABLES = ("timing", "labels", "policy")
+TABLES = ("timing", "labels", "policy", "history")
+HISTORY_ROWS_MAX = 10_000_000
+HISTORY_DAYS_MAX = 3_650
 LOG_FORMATS = ("text", "json", "journal")
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
@@ -121,6 +124,15 @@ def _duration(value: object) -> float:
     return durations.parse(value)
 
 
+def _whole(low: int, high: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        if type(value) is not int or not low <= value <= high:
+            raise SettingError(f"must be a whole number from {low} to {high}, not {value!r}")
+        return value
+
+    return read
+
+
 def _table(value: object) -> None:
     """Refuse what stands where a table should: a table's keys are read one by one."""
     raise SettingError(f"must be a table, not {value!r}")
@@ -147,6 +159,10 @@ def _one_of(words: Sequence[str]) -> Callable[[object], str]:
 
 def _listed(text: str) -> object:
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _number(text: str) -> object:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else text
 
 
 def _worded(text: str) -> object:
@@ -179,6 +195,8 @@ KEYS: Mapping[str, Key] = {
     "policy.verify_ports": Key(_flag, _worded),
     "policy.operators": Key(_read(policy.who), _listed),
     "policy.register": Key(_read(policy.grants)),
+    "history.rows": Key(_whole(EVENTS_LEAST, HISTORY_ROWS_MAX), _number),
+    "history.days": Key(_whole(1, HISTORY_DAYS_MAX), _number),
     **{table: Key(_table) for table in TABLES},
     **{f"timing.{each.name}": Key(_duration) for each in fields(Timing)},
 }

@@ -10,6 +10,7 @@ from discoagent.local.keeping import Keeping, clock_of, mark
 from discoagent.local.lifetimes import Lifetimes
 from discoagent.local.past import Past, continued
 from discoagent.local.queries import Queries
+from discoagent.local.recollection import Recollection
 from discoagent.local.resuming import Resuming
 from discoagent.local.watches import Name, Watches
 from discoagent.store import Recalled, Store, StoredEntry, StoredLife
@@ -31,8 +32,12 @@ class Chronicle:
         store: Store,
         former: Recalled,
         wall_ms: Callable[[], int],
+        days: int,
     ) -> None:
-        """`send` answers a watcher; `former` is what the life before left."""
+        """`send` answers a watcher; `former` is what the life before left.
+
+        `days`: what is older is told to nobody.
+        """
         self._me = replica.id.node
         self._own = replica.own
         self._store = store
@@ -47,8 +52,19 @@ class Chronicle:
             history=self._history,
             store=store,
             former=former.lives,
+            shown=replica.everything,
             secure=self.keeping.secure,
+            wall_ms=wall_ms,
             loop=loop,
+        )
+        self.recollection = Recollection(
+            loop=loop,
+            replica=replica,
+            history=self._history,
+            past=self._past,
+            store=store,
+            wall_ms=wall_ms,
+            days=days,
         )
         self.watches = Watches(
             loop=loop,
@@ -66,6 +82,11 @@ class Chronicle:
     def begin(self) -> None:
         """Begin the log: what is shown by now was not made in this life."""
         self._past.begin()
+
+    def caught_up(self) -> None:
+        """Take in that the agent knows by now what its former life knew."""
+        self._past.catch_up()
+        self.watches.caught_up()
 
     def write_anew(self) -> None:
         """Give the store what it needs after it could not be written: it knows nothing of it."""
@@ -91,5 +112,6 @@ class Chronicle:
 
     def close(self) -> None:
         """Write and send what is left."""
+        self.recollection.close()
         self._past.close()
         self.watches.close()

@@ -13,7 +13,7 @@ from discoagent.local.monitors import Monitors
 from discoagent.local.owners import Asker
 from discoagent.local.parsing import parse_call
 from discoagent.local.privileges import Privileges
-from discoagent.local.queries import SIFTED_PER_TURN, Queries, Row, Scope, row_of, sifted
+from discoagent.local.queries import Queries, Row, Scope, paged, pages_of, row_of
 from discoagent.local.readiness import Readiness
 from discoagent.local.registrar import Registrar
 from discoagent.local.resuming import Wish
@@ -43,6 +43,18 @@ class Desk(Protocol):
 
     def answer(self, caller: Caller, body: Any) -> None:
         """Give the last answer."""
+
+    def when_ready(self, caller: Caller, wait_ms: int, then: Callable[[], None]) -> None:
+        """Do this once the agent is ready, or when the time is over."""
+
+    def pages(self, caller: Caller, pages: Iterator[list[Row]], last: dict[str, Any]) -> None:
+        """Give an answer in parts, and the last one."""
+
+    def quality(self) -> dict[str, Any]:
+        """Return how far an answer given now can be relied on."""
+
+    def fail(self, caller: Caller, error: Exception) -> None:
+        """Give an error as the answer."""
 
 
 class House(Protocol):
@@ -139,7 +151,7 @@ class Door:
             call = parse_call(request.operation, request.arguments)
             self._done[type(call)](caller, call)
         except Exception as error:  # noqa: BLE001 - one request must not end the agent
-            self._fail(caller, error)
+            self.fail(caller, error)
 
     def _asker(self, peer: str) -> Asker:
         asker = self._askers.get(peer)
@@ -149,7 +161,8 @@ class Door:
             asker = self._askers[peer] = Asker.from_peer_address(peer)
         return asker
 
-    def _fail(self, caller: Caller, error: Exception) -> None:
+    def fail(self, caller: Caller, error: Exception) -> None:
+        """Answer with an error; a broken promise of ours is none, it ends the agent."""
         if isinstance(error, AssertionError):
             raise error
         if not isinstance(error, DiscoError):
@@ -165,7 +178,7 @@ class Door:
         """Give the last answer once it is sure that the change is not forgotten."""
         self._last_of_change(caller.name, api.done(caller.number, body))
 
-    def _when_ready(self, caller: Caller, wait_ms: int, then: Callable[[], None]) -> None:
+    def when_ready(self, caller: Caller, wait_ms: int, then: Callable[[], None]) -> None:
         """Let a query wait for readiness; what it raises is its answer, whenever it runs."""
         self._readiness.wait(wait_ms, partial(self._attempt, caller, then))
 
@@ -173,9 +186,9 @@ class Door:
         try:
             then()
         except Exception as error:  # noqa: BLE001 - as in `take`
-            self._fail(caller, error)
+            self.fail(caller, error)
 
-    def _quality(self) -> dict[str, Any]:
+    def quality(self) -> dict[str, Any]:
         """Return how far an answer given now can be relied on: a part of every query's result."""
         stale_ms = self._queries.stale_ms(self._house.now())
         stale = {} if stale_ms is None else {"stale_ms": stale_ms}
@@ -190,66 +203,66 @@ class Door:
         self.answer(caller, {"node": self._house.about.hello()["node"]})
 
     def _status(self, caller: Caller, call: operations.StatusOf) -> None:
-        self._when_ready(
+        self.when_ready(
             caller, call.ready_ms, lambda: self.answer(caller, self._house.about.status())
         )
 
     def _list(self, caller: Caller, call: operations.List) -> None:
-        self._when_ready(
+        self.when_ready(
             caller,
             call.wait_ms,
-            lambda: self._pages(caller, _pages_of(self._queries.rows(call), call), self._quality()),
+            lambda: self.pages(caller, pages_of(self._queries.rows(call), call), self.quality()),
         )
 
-    def _pages(self, caller: Caller, pages: Iterator[list[Row]], last: dict[str, Any]) -> None:
+    def pages(self, caller: Caller, pages: Iterator[list[Row]], last: dict[str, Any]) -> None:
         """Send one page a turn, so that a long list holds nobody up; stop if nobody is there."""
         page = next(pages, None)
         if page is None:
             self.answer(caller, last)
         elif not page:
-            self._later(partial(self._pages, caller, pages, last))
+            self._later(partial(self.pages, caller, pages, last))
         elif self._send(caller.name, api.more(caller.number, page)):
             if len(page) < api.LIST_PAGE_ROWS // 10:
-                self._pages(caller, pages, last)
+                self.pages(caller, pages, last)
             else:
-                self._later(partial(self._pages, caller, pages, last))
+                self._later(partial(self.pages, caller, pages, last))
 
     def _get(self, caller: Caller, call: operations.Get) -> None:
         def answer() -> None:
             shown = self._queries.resolve(call.id)
             row = row_of(shown.node, shown.entry, shown.overlay)
             known = self._registrar.known_of_checks(shown)
-            self.answer(caller, {"row": row, "checks": known, **self._quality()})
+            self.answer(caller, {"row": row, "checks": known, **self.quality()})
 
-        self._when_ready(caller, call.wait_ms, answer)
+        self.when_ready(caller, call.wait_ms, answer)
 
     def _services(self, caller: Caller, call: operations.Services) -> None:
         def answer() -> None:
             services = self._queries.services()
-            self.answer(caller, {"services": services, **self._quality()})
+            self.answer(caller, {"services": services, **self.quality()})
 
-        self._when_ready(caller, call.wait_ms, answer)
+        self.when_ready(caller, call.wait_ms, answer)
 
     def _members(self, caller: Caller, call: operations.Members) -> None:
         def answer() -> None:
             members = self._queries.members(self._house.now())
-            self.answer(caller, {"members": members, **self._quality()})
+            self.answer(caller, {"members": members, **self.quality()})
 
-        self._when_ready(caller, call.wait_ms, answer)
+        self.when_ready(caller, call.wait_ms, answer)
 
     def _presence(self, caller: Caller, call: presence_operations.Presence) -> None:
-        self._when_ready(
+        self.when_ready(
             caller,
             call.wait_ms,
-            lambda: self._pages(caller, _paged(self._queries.metas(call.topic)), self._quality()),
+            lambda: self.pages(caller, paged(self._queries.metas(call.topic)), self.quality()),
         )
 
     def _topics(self, caller: Caller, call: presence_operations.Topics) -> None:
         def answer() -> None:
             topics = self._queries.topics()
-            self.answer(caller, {"topics": topics, **self._quality()})
+            self.answer(caller, {"topics": topics, **self.quality()})
 
-        self._when_ready(caller, call.wait_ms, answer)
+        self.when_ready(caller, call.wait_ms, answer)
 
     # -- changes
 
@@ -314,7 +327,7 @@ class Door:
                 wish = Wish(call.token, scope, call.seen, call.kept, steps)
                 self._watches.go_on(watch, wish)
 
-        self._when_ready(caller, call.wait_ms, begin)
+        self.when_ready(caller, call.wait_ms, begin)
 
     def _cancel(self, caller: Caller, call: operations.Cancel) -> None:
         self._watches.cancel(caller.name, call.watch)
@@ -336,7 +349,7 @@ class Door:
     def _converged(self, caller: Caller, call: operations.Converged) -> None:
         def answer(found: Question) -> None:
             nodes = [[node, *found.standing(node)] for node in sorted(found.here)]
-            self.answer(caller, {"nodes": nodes, **self._quality()})
+            self.answer(caller, {"nodes": nodes, **self.quality()})
 
         self._seeing.ask_all(call.wait_ms / 1000, self._waits(caller), answer)
 
@@ -351,7 +364,7 @@ class Door:
 
         def answer(outcome: JoinOutcome) -> None:
             if isinstance(outcome, DiscoError):
-                self._fail(caller, outcome)
+                self.fail(caller, outcome)
             else:
                 self.answer(caller, {"results": outcome})
 
@@ -361,28 +374,3 @@ class Door:
         self._house.privileges.check_operator(caller.asker, "leave")
         self._house.leave()
         self.answer(caller, {})
-
-
-def _pages_of(rows: list[Row], call: operations.List) -> Iterator[list[Row]]:
-    """Cut rows into pages; an empty one stands between two while they are sifted."""
-    if call.filter is None:
-        yield from _paged(rows)
-        return
-    for start in range(0, len(rows), SIFTED_PER_TURN):
-        if start:
-            yield []
-        yield from _paged(sifted(rows[start : start + SIFTED_PER_TURN], call.filter))
-
-
-def _paged(rows: list[Row]) -> Iterator[list[Row]]:
-    """Cut rows into pages that hold neither too many nor too large ones."""
-    page: list[Row] = []
-    size = 0
-    for row in rows:
-        size += len(row[4]) + len(row[5])
-        page.append(row)
-        if len(page) >= api.LIST_PAGE_ROWS or size >= api.PAGE_BYTES_MAX:
-            yield page
-            page, size = [], 0
-    if page:
-        yield page

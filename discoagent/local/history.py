@@ -37,6 +37,8 @@ class History:
         self.number = 0
         self.continues = continues
         self.baseline: dict[str, Position] | None = None
+        self.begun_after = 0  # the number of the last event before the log began
+        self.begun_ms = 0
         self.unwritten: list[LoggedEvent] = []  # whoever writes them takes them out
         self._vector = Vector()
         self._also: dict[str, Position | None] = {}  # moved, and not logged yet
@@ -52,6 +54,7 @@ class History:
         self._vector = Vector(self.baseline)
         self.baseline[self._me] = self.continues or (self._replica.id.incarnation, 0)
         self._also.clear()
+        self.begun_after, self.begun_ms = self.number, self._wall_ms()
 
     @property
     def begun(self) -> bool:
@@ -65,6 +68,7 @@ class History:
         replica's position, those before it at their own clocks.
         """
         last = {event.node: event for event in events}
+        seen = self._wall_ms()
         self._look(last)
         for event in events:
             node = event.node
@@ -73,9 +77,9 @@ class History:
                 incarnation = position[0] if position else self._incarnation(node)
                 position = (incarnation, event.clock)
             self._vector.move(node, position)
-            at = event.cause.at or self._wall_ms()  # 0: nobody acted, this agent saw it
+            at = event.cause.at or seen  # 0: nobody acted, this agent saw it
             if self.begun or node == self._me:
-                yield self._log_it(event, at, position)
+                yield self._log_it(event, at, position, seen)
             else:
                 yield LoggedEvent(0, at, event, position)
 
@@ -100,6 +104,11 @@ class History:
     def large(self) -> bool:
         """Are there too many nodes for a token with each event?"""
         return self._vector.large
+
+    @property
+    def tail(self) -> list[LoggedEvent]:
+        """Return the events that are in memory, the last one of all at the end."""
+        return list(self._log)
 
     def after(self, number: int) -> list[LoggedEvent] | None:
         """Return the events after that number; None where the log in memory does not reach."""
@@ -130,12 +139,12 @@ class History:
                 found = True
         return found
 
-    def _log_it(self, event: Event, at: int, position: Position | None) -> LoggedEvent:
+    def _log_it(self, event: Event, at: int, position: Position | None, seen: int) -> LoggedEvent:
         also = None
         if self._also:
             also, self._also = self._also, {}
         self.number += 1
-        logged = LoggedEvent(self.number, at, event, position, also)
+        logged = LoggedEvent(self.number, at, event, position, also, seen)
         self._log.append(logged)
         self.unwritten.append(logged)
         self._bytes += _bytes_of(event)

@@ -206,6 +206,25 @@ class Why(NamedTuple):
     node: str
 
 
+class At(NamedTuple):
+    """Ask for the instances that were shown at a moment, as `List` asks for those of now."""
+
+    ms: int
+    list: List
+
+
+class History(NamedTuple):
+    """Ask for what happened, to one instance or to all, in the last so many milliseconds or ever.
+
+    `last`: of the instance's latest registration alone.
+    """
+
+    id: Target | None = None
+    since_ms: int | None = None
+    last: bool = False
+    wait_ms: int = 0
+
+
 class Forget(NamedTuple):
     """Forget a node, here and everywhere."""
 
@@ -255,6 +274,8 @@ Call = (
     | Settings
     | Forget
     | Why
+    | At
+    | History
     | Join
     | Leave
 )

@@ -10,6 +10,7 @@ from discoagent.core.limits import NODES_MAX
 from discoagent.errors import InvalidRequest, shorten
 from discoagent.filters import Filter
 from discoagent.local.operations import (
+    At,
     Call,
     Cancel,
     Converged,
@@ -19,6 +20,7 @@ from discoagent.local.operations import (
     Forget,
     Get,
     Hello,
+    History,
     Join,
     Leave,
     List,
@@ -80,16 +82,30 @@ class _Operation(NamedTuple):
 _WAIT: Mapping[str, Check] = {"wait_ms": rules.wait_ms}
 _ID: Mapping[str, Check] = {"id": rules.target}
 _META: Mapping[str, Check] = {"topic": presence_rules.topic, "id": presence_rules.meta_name}
+_LIST: Mapping[str, Check] = {
+    "services": rules.names,
+    "tags": rules.tags,
+    "node": rules.name_or_none,
+    "usable": rules.flag,
+    "filter": _or_none(_filter),
+    **_WAIT,
+}
+
+
+def _at(ms: int, **arguments: Any) -> At:
+    return At(ms, List(**arguments))
+
+
 _OPERATIONS: Mapping[str, _Operation] = {
     "hello": _Operation(Hello, {}),
-    "list": _Operation(
-        List,
+    "list": _Operation(List, _LIST),
+    "at": _Operation(_at, {"ms": rules.number, **_LIST}, frozenset({"ms"})),
+    "history": _Operation(
+        History,
         {
-            "services": rules.names,
-            "tags": rules.tags,
-            "node": rules.name_or_none,
-            "usable": rules.flag,
-            "filter": _or_none(_filter),
+            "id": _or_none(rules.target),
+            "since_ms": _or_none(rules.number),
+            "last": rules.flag,
             **_WAIT,
         },
     ),

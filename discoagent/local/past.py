@@ -10,13 +10,18 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from discoagent.core.entry import Entry
 from discoagent.local.history import History
-from discoagent.store import Recalled, Store, StoredLife
+from discoagent.store import Checkpoint, Recalled, Store, StoredLife, checkpoints
 from discoagent.store.events import LoggedEvent, Position
+from discoagent.store.rows import EVENTS_LEAST
 from discoagent.token import Giver, Vector
 
 WRITE_AFTER = 0.1  # seconds from an event until it is handed over
 WRITE_AFTER_NODE = 0.0002  # more of it for each node: the vector is written, too
+CHECKPOINT_AFTER = 1.0  # seconds from the begin of the log
+CHECKPOINT_EVENTS = EVENTS_LEAST // 2  # from one to the next: of what is kept, some hold one
+CHECKPOINT_SHARE = 100  # each is followed by so many times the time that it took
 
 Positions = Mapping[str, Position]
 NOWHERE: Positions = MappingProxyType({})
@@ -45,17 +50,27 @@ class Past:
         history: History,
         store: Store,
         former: Iterable[StoredLife],
+        shown: Callable[[], list[tuple[str, Entry]]],
         secure: Callable[[], object],
+        wall_ms: Callable[[], int],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        """`secure` keeps the entries: no event is kept whose entry is not."""
+        """`shown` is all that is shown, with its nodes.
+
+        `secure` keeps the entries: no event is kept whose entry is not.
+        """
         self._life = life
         self._history = history
         self._store = store
         self._former = list(former)
+        self._shown = shown
         self._secure = secure
+        self._wall_ms = wall_ms
         self._loop = loop
         self._writing: asyncio.TimerHandle | None = None
+        self._checkpoint_after: int | None = None  # the event of the last one
+        self._checkpoint_at = 0.0
+        self._checkpointing: asyncio.Handle | asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         """Begin the log: the first sync is complete."""
@@ -64,8 +79,17 @@ class Past:
 
     def write_anew(self) -> None:
         """Have written where the log began, too; the events that the store has missed are lost."""
-        self._store.note_baseline(self._baseline)
+        self._note_life()
         self._write()
+        self._checkpoint_later(CHECKPOINT_AFTER)
+
+    def catch_up(self) -> None:
+        """Note that what is not known again by now is gone."""
+        life = self._life
+        if life.caught_up is None:
+            self._life = life._replace(caught_up=self._history.number, caught_up_ms=self._wall_ms())
+            self._note_life()
+            self.write_soon()
 
     def write_soon(self) -> None:
         """Have written what was logged since, and where all stand with that."""
@@ -75,14 +99,14 @@ class Past:
 
     def close(self) -> None:
         """Write what is left."""
+        if self._checkpointing is not None:
+            self._checkpointing.cancel()
         self._write()
 
     def lives(self) -> list[StoredLife]:
         """Return the lives that the next one finds, this one included."""
         self._history.look()
-        number, vector = self._history.number, self._history.packed()
-        life = self._life._replace(number=number, vector=vector, baseline=self._baseline)
-        return [*self._former, life]
+        return [*self._former, self._present_life()]
 
     async def since(self, giver: Giver) -> list[Stretch] | None:
         """Return what was logged since; None where the log does not reach."""
@@ -121,9 +145,46 @@ class Past:
         rest = self._history.after(stored[-1].number if stored else number)
         return None if rest is None else [*stored, *rest]
 
-    @property
-    def _baseline(self) -> bytes:
-        return b"" if self._history.baseline is None else Vector(self._history.baseline).pack()
+    async def checkpoint(self) -> None:
+        """Keep all that is shown now: what a later life begins with when it looks back."""
+        began = self._loop.time()
+        number, seen, shown = self._history.number, self._wall_ms(), self._shown()
+        packed = await asyncio.to_thread(checkpoints.pack, shown)
+        self._store.keep_checkpoint(Checkpoint(number, seen, packed))
+        self._checkpoint_after, self._checkpointing = number, None
+        ended = self._loop.time()
+        self._checkpoint_at = ended + CHECKPOINT_SHARE * (ended - began)
+        self._write()  # of no use without the events before it
+
+    def _checkpoint_later(self, seconds: float) -> None:
+        if self._checkpointing is None:
+            self._checkpointing = self._loop.call_later(seconds, self._begin_checkpoint)
+
+    def _begin_checkpoint(self) -> None:
+        self._checkpointing = self._loop.create_task(self.checkpoint())
+
+    def _look_at_checkpoint(self) -> None:
+        if self._checkpoint_after is None or self._checkpointing is not None:
+            return
+        if self._history.number - self._checkpoint_after >= CHECKPOINT_EVENTS:
+            self._checkpoint_later(max(self._checkpoint_at - self._loop.time(), 0.0))
+
+    def _present_life(self) -> StoredLife:
+        history = self._history
+        return self._life._replace(
+            number=history.number,
+            vector=history.packed(),
+            baseline=b"" if history.baseline is None else Vector(history.baseline).pack(),
+            begun=history.begun_after,
+            begun_ms=history.begun_ms,
+            seen_ms=self._wall_ms(),
+        )
+
+    def _note_life(self) -> None:
+        fields = self._present_life()._asdict()
+        for fixed in ("incarnation", "began_ms", "number"):
+            del fields[fixed]
+        self._store.note(**fields)
 
     def _write(self) -> None:
         if self._writing is not None:
@@ -132,8 +193,9 @@ class Past:
         self._history.look()
         events, self._history.unwritten = self._history.unwritten, []
         self._store.append_events(events)
-        self._store.note_vector(self._history.packed())
+        self._store.note(vector=self._history.packed(), seen_ms=self._wall_ms())
         self._secure()
+        self._look_at_checkpoint()
 
 
 def _next(

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from discoagent import api
 from discoagent.core.effects import Event, EventKind, NodeState
 from discoagent.core.entry import Entry, Kind
 from discoagent.core.replica import Replica, Shown
@@ -119,9 +120,43 @@ def _instance(node: str, entry: Entry) -> Instance:
     return Instance.from_row(row_of(node, entry))
 
 
+def narrowed(rows: list[Row], call: List) -> list[Row]:
+    """Return the rows that have the tags, and are usable if that is asked for."""
+    if call.usable:  # an overlay stands for states that are usable, and is so itself
+        rows = [row for row in rows if packed_state(row[5]) in USABLE_STATES]
+    if call.tags:
+        rows = [row for row in rows if packed_tags(row[5]).issuperset(call.tags)]
+    return rows
+
+
 def sifted(rows: list[Row], wanted: Filter) -> list[Row]:
     """Return the rows that a filter wants."""
     return [row for row in rows if _fits(Instance.from_row(row), wanted)]
+
+
+def pages_of(rows: list[Row], call: List) -> Iterator[list[Row]]:
+    """Cut rows into pages; an empty one stands between two while they are sifted."""
+    if call.filter is None:
+        yield from paged(rows)
+        return
+    for start in range(0, len(rows), SIFTED_PER_TURN):
+        if start:
+            yield []
+        yield from paged(sifted(rows[start : start + SIFTED_PER_TURN], call.filter))
+
+
+def paged(rows: list[Row]) -> Iterator[list[Row]]:
+    """Cut rows into pages that hold neither too many nor too large ones."""
+    page: list[Row] = []
+    size = 0
+    for row in rows:
+        size += len(row[4]) + len(row[5])
+        page.append(row)
+        if len(page) >= api.LIST_PAGE_ROWS or size >= api.PAGE_BYTES_MAX:
+            yield page
+            page, size = [], 0
+    if page:
+        yield page
 
 
 def _sifted(found: list[Shown], scope: Scope) -> Iterator[Shown | None]:
@@ -146,11 +181,7 @@ class Queries:
             (entry.name, instance, node, overlays[node], entry.owner, body_of(entry))
             for instance, node, entry in places
         ]
-        if call.usable:  # an overlay stands for states that are usable, and is so itself
-            rows = [row for row in rows if packed_state(row[5]) in USABLE_STATES]
-        if call.tags:
-            rows = [row for row in rows if packed_tags(row[5]).issuperset(call.tags)]
-        return rows
+        return narrowed(rows, call)
 
     def shown(self, scope: Scope, node: str | None = None) -> Iterable[Shown | None]:
         """Return what a watch is told as the present of now, of one node or of all.

@@ -1,6 +1,7 @@
 """Events as the local API tells them: packed rows."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from discoagent import api
 from discoagent.core.replica import Shown
@@ -14,18 +15,23 @@ BREATH = b""  # in place of an event: others should have their turn
 
 def event(logged: LoggedEvent, token: str | int | None) -> bytes:
     """Pack a change."""
+    return api.packed((*_change(logged), token, None))
+
+
+def recorded(logged: LoggedEvent) -> tuple[Any, ...]:
+    """Return a change out of the record, with when it was seen."""
+    return (*_change(logged), None, None, logged.seen_ms)
+
+
+def _change(logged: LoggedEvent) -> tuple[Any, ...]:
     change = logged.event
-    return api.packed(
-        (
-            change.kind.value,
-            logged.at_ms,
-            row_of(change.node, change.entry) if change.entry else None,
-            row_of(change.node, change.before) if change.before else None,
-            change.cause.word,
-            change.cause.actor,
-            token,
-            None,
-        )
+    return (
+        change.kind.value,
+        logged.at_ms,
+        row_of(change.node, change.entry) if change.entry else None,
+        row_of(change.node, change.before) if change.before else None,
+        change.cause.word,
+        change.cause.actor,
     )
 
 

@@ -27,8 +27,13 @@ from discoagent.core.entry import Entry
 from discoagent.store.events import LoggedEvent
 from discoagent.store.files import Files
 from discoagent.store.ledger import Ledger
+from discoagent.store.log import Shelf
+from discoagent.store.reading import Reading
 from discoagent.store.rows import (
+    BOUNDS,
     Batch,
+    Bounds,
+    Checkpoint,
     Identity,
     Key,
     KnownPeer,
@@ -38,16 +43,19 @@ from discoagent.store.rows import (
     pack_key,
     pack_row,
 )
-from discoagent.store.schema import BrokenStoreError, Database
+from discoagent.store.sqlite import BrokenStoreError
 
 RETRY_SECONDS = 30.0
 CLOSE_SECONDS = 5.0  # then the process ends without the disk's consent
 
 __all__ = [
+    "Bounds",
+    "Checkpoint",
     "Identity",
     "Key",
     "KnownPeer",
     "Recalled",
+    "Shelf",
     "Store",
     "StoredEntry",
     "StoredLife",
@@ -71,11 +79,10 @@ class Recalled:
     lives: list[StoredLife] = field(default_factory=list)
 
 
-class Store:
+class Store(Reading):
     """The store of one agent, over all its lives in this process.
 
-    All methods but `events_after` are the loop's; that one may be called from any thread, and waits
-    for the disk.
+    All methods are the loop's, but for those of `Reading`.
     """
 
     def __init__(
@@ -84,20 +91,21 @@ class Store:
         identity: Identity,
         *,
         wall_ms: Callable[[], int],
+        bounds: Bounds = BOUNDS,
         on_written: Callable[[int], None] = lambda _: None,
         on_returned: Callable[[], None] = lambda: None,
     ) -> None:
         """Open the file in this directory, which is locked by us, and read it; None: keep nothing.
 
+        `bounds` are those of the log of events.
         `on_written` tells of what somebody waits for, see `secure`. It and `on_returned` are called
         in the writer's thread. Nothing is raised.
         """
-        self._files = Files(directory, wall_ms) if directory is not None else None
+        self._files = Files(directory, wall_ms, bounds) if directory is not None else None
         self._identity = identity
         self._on_written = on_written
         self._on_returned = on_returned
-        self._db: Database | None = None
-        self._using = threading.Lock()  # of `_db`
+        super().__init__()
         self._changed = threading.Condition()  # of `_queue`, `_written` and `_closing`
         self._queue: list[Batch] = []
         self._written = 0
@@ -174,14 +182,14 @@ class Store:
         self._batch.events.extend(events)
         self._empty = False
 
-    def note_vector(self, vector: bytes) -> None:
-        """Keep this as the vector of the present life's last event."""
-        self._batch.vector = vector
+    def note(self, **fields: bytes | int | None) -> None:
+        """Keep these fields of the present life, by their names in `StoredLife`."""
+        self._batch.noted.update(fields)
         self._empty = False
 
-    def note_baseline(self, baseline: bytes) -> None:
-        """Keep this as the vector at which the present life's log began."""
-        self._batch.baseline = baseline
+    def keep_checkpoint(self, it: Checkpoint) -> None:
+        """Keep what was shown after an event of the present life."""
+        self._batch.checkpoint = it
         self._empty = False
 
     def secure(self) -> int:
@@ -246,29 +254,6 @@ class Store:
         if self._ledger is not None:
             self._ledger.close()
             self._ledger = None
-
-    # ---- any thread's
-
-    def events_after(self, life: int, number: int) -> list[LoggedEvent] | None:
-        """Return the events of a life after that number; None where the log does not reach.
-
-        They are read some hundreds at a time, so that whoever writes does not wait for long.
-        """
-        found: list[LoggedEvent] = []
-        while (some := self._next_events(life, number)) is not None:
-            if not some:
-                return found
-            found += some
-            number = some[-1].number
-        return None
-
-    def _next_events(self, life: int, number: int) -> list[LoggedEvent] | None:
-        with self._using:
-            try:
-                return self._db.events_after(life, number) if self._db is not None else None
-            except (BrokenStoreError, sqlite3.Error) as error:
-                _log.warning("%s: cannot read the events: %s", self._path, error)
-                return None
 
     # ---- the writer's side
 

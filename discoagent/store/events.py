@@ -1,7 +1,7 @@
 """What a life's log of events is made of, and its packed form: what watchers missed, and history.
 
 events   msgpack, one after the other: [number, at_ms, kind, node, entry | nil, before | nil,
-         cause, actor, position | nil, {node: position | nil} | nil]
+         cause, actor, position | nil, {node: position | nil} | nil, seen_ms]
 entry    [kind, name, id, owner, body]
 position [incarnation, clock]
 """
@@ -20,10 +20,11 @@ Position = tuple[int, int]
 
 
 class LoggedEvent(NamedTuple):
-    """An event, its number in this life of the agent, and when it was told, in wall-clock ms.
+    """An event, its number in this life of the agent, and when it was made, in wall-clock ms.
 
     After it its node is shown at `position`, None if nothing of it is. `also`: other nodes that
-    moved since the event before, without a change of what is shown of them.
+    moved since the event before, without a change of what is shown of them. `seen_ms`: when this
+    agent showed it, by its own clock.
     """
 
     number: int
@@ -31,6 +32,7 @@ class LoggedEvent(NamedTuple):
     event: Event
     position: Position | None
     also: Mapping[str, Position | None] | None = None
+    seen_ms: int = 0
 
 
 def pack_events(logged: Iterable[LoggedEvent]) -> bytes:
@@ -42,13 +44,13 @@ def pack_events(logged: Iterable[LoggedEvent]) -> bytes:
 def unpack_events(packed: bytes) -> Iterator[LoggedEvent]:
     """Read what `pack_events` has packed. Whatever is wrong with it raises one of many errors."""
     for values in msgpack.Unpacker(BytesIO(packed), use_list=False):
-        number, at, kind, node, entry, before, word, actor, position, also = values[:10]
+        number, at, kind, node, entry, before, word, actor, position, also, seen = values[:11]
         event = Event(EventKind(kind), node, _entry(entry), _entry(before), Cause(word, actor, at))
-        yield LoggedEvent(number, at, event, position, also)
+        yield LoggedEvent(number, at, event, position, also, seen)
 
 
 def _values(logged: LoggedEvent) -> tuple[Any, ...]:
-    number, at, event, position, also = logged
+    number, at, event, position, also, seen = logged
     entry, before = event.entry, event.before
     return (
         number,
@@ -61,6 +63,7 @@ def _values(logged: LoggedEvent) -> tuple[Any, ...]:
         event.cause.actor,
         position,
         also,
+        seen,
     )
 
 

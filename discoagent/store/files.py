@@ -10,8 +10,9 @@ from pathlib import Path
 
 from discoagent.store import directory as state_directory
 from discoagent.store import ledger
-from discoagent.store.rows import Read
-from discoagent.store.schema import BrokenStoreError, Database
+from discoagent.store.rows import BOUNDS, Bounds, Read
+from discoagent.store.schema import Database
+from discoagent.store.sqlite import BrokenStoreError
 
 FILE_NAME = "agent.db"
 LEDGER_NAME = "agent.ledger"
@@ -23,12 +24,15 @@ _log = logging.getLogger("discoagent")
 class Files:
     """The file, the ledger beside it, and the mark that says that the file lacks something."""
 
-    def __init__(self, directory: Path, wall_ms: Callable[[], int]) -> None:
-        """`wall_ms` names what is set aside; nothing is touched yet."""
+    def __init__(
+        self, directory: Path, wall_ms: Callable[[], int], bounds: Bounds = BOUNDS
+    ) -> None:
+        """`wall_ms` names what is set aside, `bounds` are the log's; nothing is touched yet."""
         self.path = directory / FILE_NAME
         self._ledger = directory / LEDGER_NAME
         self._mark = directory / f"{FILE_NAME}.behind"
         self._wall_ms = wall_ms
+        self._bounds = bounds
 
     @property
     def behind(self) -> bool:
@@ -59,7 +63,7 @@ class Files:
 
     def _open(self) -> tuple[Database, Read]:
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        db = Database(self.path)
+        db = Database(self.path, self._bounds)
         try:
             return db, self._with_ledger(db.read())
         except BaseException:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -10,7 +11,8 @@ import msgpack
 from discoagent.core.entry import Entry
 from discoagent.store.events import LoggedEvent
 
-EVENTS_KEPT = 20_000
+EVENTS_LEAST = 10_000  # of the log, kept in any case
+EVENTS_WAITING = 20_000  # for a disk that is slow
 PEERS_KEPT = 64
 
 Key = tuple[int, str, str]
@@ -72,10 +74,23 @@ def unpack_rows(packed: bytes) -> Iterator[tuple[Key, StoredEntry | None]]:
         yield key, None if row is None else StoredEntry(*key, *row)
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much of the log is kept: the latest so many events, of so many days."""
+
+    rows: int = 50_000
+    days: int = 30
+
+
+BOUNDS = Bounds()
+
+
 class StoredLife(NamedTuple):
     """One life of this node's agent, and the number of the last event of its log.
 
     `baseline` and `vector` are where it found all nodes when the log began, and with that event.
+    The log began after the event `begun`, and by `caught_up` the agent knew what its former life
+    had known (None: not yet); each with its moment, as is the last that was written, `seen_ms`.
     """
 
     incarnation: int
@@ -83,6 +98,19 @@ class StoredLife(NamedTuple):
     vector: bytes = b""
     baseline: bytes = b""
     number: int = 0
+    begun: int = 0
+    begun_ms: int = 0
+    caught_up: int | None = None
+    caught_up_ms: int = 0
+    seen_ms: int = 0
+
+
+class Checkpoint(NamedTuple):
+    """All that was shown after the event of that number, packed, and when that was."""
+
+    number: int
+    seen_ms: int
+    entries: bytes
 
 
 class KnownPeer(NamedTuple):
@@ -119,20 +147,20 @@ class Batch:
 
     `entries`: the packed row of each changed key, None for one that ended; with `whole` these are
     all that there are. `number` is that of the last change in it, `live` how many entries there are
-    after it.
+    after it. `noted`: fields of the present life, by name.
     """
 
     __slots__ = (
-        "baseline",
+        "checkpoint",
         "entries",
         "events",
         "gone_peers",
         "identity",
         "life",
         "live",
+        "noted",
         "number",
         "peers",
-        "vector",
         "whole",
     )
 
@@ -143,11 +171,11 @@ class Batch:
         self.whole = False
         self.entries: PackedRows = {}
         self.live = 0
-        self.events: deque[LoggedEvent] = deque(maxlen=EVENTS_KEPT)
+        self.events: deque[LoggedEvent] = deque(maxlen=EVENTS_WAITING)
         self.peers: dict[str, KnownPeer] = {}
         self.gone_peers: set[str] = set()
-        self.vector: bytes | None = None
-        self.baseline: bytes | None = None
+        self.noted: dict[str, Any] = {}
+        self.checkpoint: Checkpoint | None = None
 
     def merge(self, later: "Batch") -> None:
         """Take in what was handed over after this, in the same life."""
@@ -168,8 +196,8 @@ class Batch:
         }
         self.peers.update(later.peers)
         self.gone_peers = (self.gone_peers | later.gone_peers) - set(later.peers)
-        self.vector = self.vector if later.vector is None else later.vector
-        self.baseline = self.baseline if later.baseline is None else later.baseline
+        self.noted.update(later.noted)
+        self.checkpoint = later.checkpoint or self.checkpoint
 
     @property
     def changes_entries(self) -> bool:

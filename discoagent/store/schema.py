@@ -1,7 +1,6 @@
 """The file of the store: its tables, how a batch is written in one transaction, and what is read.
 
-Rows go in many at a time, with one statement: the interpreter is held only to bind them, and the
-loop runs while SQLite writes. Blobs carry a checksum, for SQLite keeps none of its own.
+Blobs carry a checksum, for SQLite keeps none of its own.
 
 Entries are a log: what changes is appended, and the last row of a key counts. In the order of keys
 each row would touch a page of its own; to know where the former one is would take memory. When most
@@ -9,20 +8,17 @@ rows count no more, they are deleted together.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
-from typing import Any
 from zlib import crc32
 
 import msgpack
 
-from discoagent.store.events import LoggedEvent, pack_events, unpack_events
+from discoagent.store import log
 from discoagent.store.rows import (
-    EVENTS_KEPT,
+    BOUNDS,
     PEERS_KEPT,
     Batch,
+    Bounds,
     Identity,
     Key,
     KnownPeer,
@@ -30,53 +26,42 @@ from discoagent.store.rows import (
     StoredEntry,
     StoredLife,
 )
+from discoagent.store.sqlite import BrokenStoreError, breaks, insert
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x64697363  # "disc", in the file's header
-EVENTS_TOGETHER = 100  # in one row
-EVENTS_SLACK = 2_000  # so many more before the oldest go
-ROWS_READ = 20  # of events, at a time: whoever writes waits no longer
 ROWS_SLACK = 1_000  # of entries, beyond twice those that count
 LIVES_KEPT = 64
-ROWS_TOGETHER = 128  # in one statement; a power of two
-EVENT_ROWS_TOGETHER = 8  # which are large
 BUSY_SECONDS = 1.0  # somebody else may look at the file
 CACHE_KIB = 512  # rows are appended: few pages are touched twice
 WAL_BYTES_KEPT = 4 * 1024 * 1024
-BROKEN_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE lives (
     incarnation INTEGER PRIMARY KEY, began_ms INTEGER, vector BLOB, baseline BLOB,
-    number INTEGER);
+    number INTEGER, begun INTEGER, begun_ms INTEGER, caught_up INTEGER, caught_up_ms INTEGER,
+    seen_ms INTEGER);
 CREATE TABLE entries (place INTEGER PRIMARY KEY, key BLOB, row BLOB, checksum INTEGER);
 CREATE TABLE peers (endpoint TEXT PRIMARY KEY, node TEXT, seen_ms INTEGER) WITHOUT ROWID;
-CREATE TABLE events (
-    life INTEGER, first INTEGER, last INTEGER, events BLOB, checksum INTEGER,
-    PRIMARY KEY (life, first)) WITHOUT ROWID;
 """
-
-
-class BrokenStoreError(Exception):
-    """The file is no store of ours, or not whole."""
 
 
 class Database:
     """One open file. Calls come one at a time, from any thread."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file, or make it.
+    def __init__(self, path: Path, bounds: Bounds = BOUNDS) -> None:
+        """Open the file, or make it; `bounds` are those of the log.
 
         Raises BrokenStoreError if it is none of ours, sqlite3.Error if it cannot be had.
         """
         self.path = path
         self.life = 0
-        self._appended = EVENTS_SLACK
         self._rows = 0  # of entries
         self._db = sqlite3.connect(
             path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
+        self.log = log.Log(self._db, bounds)
         try:
             self._prepare()
         except BaseException:
@@ -84,7 +69,7 @@ class Database:
             raise
 
     def _prepare(self) -> None:
-        with _breaks():
+        with breaks():
             for pragma in (
                 "locking_mode = EXCLUSIVE",  # no shared memory, which a cut-off file takes away
                 "journal_mode = WAL",
@@ -97,7 +82,7 @@ class Database:
             (tables,) = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             if not version and not tables:
                 self._db.execute("BEGIN IMMEDIATE")
-                for statement in filter(str.strip, _TABLES.split(";")):
+                for statement in filter(str.strip, (_TABLES + log.TABLES).split(";")):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -122,7 +107,7 @@ class Database:
 
     def read(self) -> Read:
         """Return all but the events. Raises BrokenStoreError if anything of it is not whole."""
-        with _breaks():
+        with breaks():
             meta = dict(self._db.execute("SELECT name, value FROM meta"))
             (last,) = self._db.execute("SELECT max(incarnation) FROM lives").fetchone()
             entries = self._entries()
@@ -157,40 +142,23 @@ class Database:
 
     def lives(self) -> list[StoredLife]:
         """Return the lives that are remembered, oldest first."""
-        with _breaks():
+        with breaks():
             rows = self._db.execute("SELECT * FROM lives ORDER BY incarnation").fetchall()
         return [StoredLife(*row) for row in rows]
 
-    def events_after(self, life: int, number: int) -> list[LoggedEvent] | None:
-        """Return the next events of a life after that number; None where the log does not reach.
-
-        They are some hundreds, or all that are left; none if that number is the last one.
-        """
-        with _breaks():
-            rows = self._db.execute(
-                "SELECT first, events, checksum FROM events WHERE life = ? AND last > ? "
-                "ORDER BY first LIMIT ?",
-                (life, number, ROWS_READ),
-            ).fetchall()
-            (last,) = self._db.execute(
-                "SELECT sum(number) FROM lives WHERE incarnation = ?", (life,)
+    def ends_with(self, life: int, number: int) -> bool:
+        """Is that the number of the last event of a life?"""
+        with breaks():
+            row = self._db.execute(
+                "SELECT number FROM lives WHERE incarnation = ?", (life,)
             ).fetchone()
-        found: list[LoggedEvent] = []
-        reached = number
-        for first, packed, checksum in rows:
-            if first > reached + 1:
-                break
-            found += _events(packed, checksum)
-            reached = found[-1].number
-        if not found and number != last:
-            return None
-        return [event for event in found if event.number > number]
+        return bool(row == (number,))
 
     # ---- writing
 
     def write(self, batch: Batch) -> None:
         """Write a batch, whole or not at all."""
-        with _breaks():
+        with breaks():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 self._write(batch)
@@ -206,26 +174,25 @@ class Database:
     def _write(self, batch: Batch) -> None:
         life = self.life
         if batch.identity is not None:
-            self._insert("meta", list(batch.identity._asdict().items()))
+            insert(self._db, "meta", list(batch.identity._asdict().items()))
         if batch.life is not None:
             life = batch.life.incarnation
-            self._insert("lives", [batch.life])
+            insert(self._db, "lives", [batch.life])
             self._trim_lives()
         if batch.life is not None or batch.changes_entries:
-            self._insert("meta", [("number", batch.number)])
+            insert(self._db, "meta", [("number", batch.number)])
         if batch.changes_entries:
             self._write_entries(batch)
-            self._insert("meta", [("rows", self._rows)])
-        if batch.vector is not None:
-            self._db.execute(
-                "UPDATE lives SET vector = ? WHERE incarnation = ?", (batch.vector, life)
-            )
-        if batch.baseline is not None:
-            self._db.execute(
-                "UPDATE lives SET baseline = ? WHERE incarnation = ?", (batch.baseline, life)
-            )
+            insert(self._db, "meta", [("rows", self._rows)])
         if batch.events:
-            self._write_events(life, list(batch.events))
+            self.log.append(life, list(batch.events))
+            batch.noted["number"] = batch.events[-1].number
+        if batch.checkpoint is not None:
+            self.log.keep_checkpoint(life, batch.checkpoint)
+        for name, value in batch.noted.items():
+            assert name in StoredLife._fields
+            sql = f"UPDATE lives SET {name} = ? WHERE incarnation = ?"  # noqa: S608 - as asserted
+            self._db.execute(sql, (value, life))
         self._write_peers(batch)
 
     def _write_entries(self, batch: Batch) -> None:
@@ -233,7 +200,7 @@ class Database:
             self._db.execute("DELETE FROM entries")
             self._rows = 0
         rows = [(key, row, _checksum(key, row)) for key, row in batch.entries.items()]
-        self._insert("entries (key, row, checksum)", rows)
+        insert(self._db, "entries (key, row, checksum)", rows)
         self._rows += len(rows)
         if self._rows > 2 * batch.live + ROWS_SLACK:
             self._drop_former_rows()
@@ -245,24 +212,12 @@ class Database:
         self._db.execute("DELETE FROM entries WHERE row IS NULL")
         (self._rows,) = self._db.execute("SELECT count(*) FROM entries").fetchone()
 
-    def _write_events(self, life: int, events: list[LoggedEvent]) -> None:
-        rows = []
-        for place in range(0, len(events), EVENTS_TOGETHER):
-            part = events[place : place + EVENTS_TOGETHER]
-            packed = pack_events(part)
-            rows.append((life, part[0].number, part[-1].number, packed, crc32(packed)))
-        self._insert("events", rows, EVENT_ROWS_TOGETHER)
-        self._db.execute(
-            "UPDATE lives SET number = ? WHERE incarnation = ?", (events[-1].number, life)
-        )
-        self._trim_events(len(events))
-
     def _write_peers(self, batch: Batch) -> None:
         if batch.gone_peers:
             gone = [(endpoint,) for endpoint in batch.gone_peers]
             self._db.executemany("DELETE FROM peers WHERE endpoint = ?", gone)
         if batch.peers:
-            self._insert("peers", list(batch.peers.values()))
+            insert(self._db, "peers", list(batch.peers.values()))
             self._db.execute(
                 "DELETE FROM peers WHERE endpoint NOT IN "
                 "(SELECT endpoint FROM peers ORDER BY seen_ms DESC, endpoint LIMIT ?)",
@@ -275,59 +230,8 @@ class Database:
             "(SELECT incarnation FROM lives ORDER BY incarnation DESC LIMIT ?)",
             (LIVES_KEPT,),
         )
-        self._db.execute("DELETE FROM events WHERE life < (SELECT min(incarnation) FROM lives)")
-
-    def _trim_events(self, appended: int) -> None:
-        self._appended += appended
-        if self._appended < EVENTS_SLACK:
-            return
-        self._appended = 0
-        oldest = self._db.execute(
-            "SELECT life, first FROM (SELECT life, first, sum(last - first + 1) "
-            "OVER (ORDER BY life DESC, first DESC) AS kept FROM events) "
-            "WHERE kept >= ? ORDER BY life DESC, first DESC LIMIT 1",
-            (EVENTS_KEPT,),
-        ).fetchone()
-        if oldest is not None:
-            self._db.execute("DELETE FROM events WHERE (life, first) < (?, ?)", oldest)
-
-    def _insert(
-        self, table: str, rows: Sequence[Sequence[Any]], together: int = ROWS_TOGETHER
-    ) -> None:
-        """Insert rows by few statements, for each waits until the loop lets the interpreter go.
-
-        Their sizes are powers of two: each that was used is kept, with the values it had last.
-        """
-        first = 0
-        while first < len(rows):
-            while together > len(rows) - first:
-                together //= 2
-            part = rows[first : first + together]
-            marks = f"({', '.join('?' * len(part[0]))})"
-            sql = f"INSERT OR REPLACE INTO {table} VALUES {', '.join([marks] * together)}"  # noqa: S608 - all words are ours
-            self._db.execute(sql, list(chain.from_iterable(part)))
-            first += together
-
-
-@contextmanager
-def _breaks() -> Iterator[None]:
-    """Turn what SQLite says of a file that is not whole into BrokenStoreError."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        if code is None or code & 0xFF in BROKEN_CODES:
-            raise BrokenStoreError(str(error)) from error
-        raise
-
-
-def _events(packed: Any, checksum: Any) -> list[LoggedEvent]:
-    if not isinstance(packed, bytes) or crc32(packed) != checksum:
-        raise BrokenStoreError("events are not as they were written")
-    try:
-        return list(unpack_events(packed))
-    except Exception as error:  # whatever shape the nonsense has
-        raise BrokenStoreError("events of another shape") from error
+        (oldest,) = self._db.execute("SELECT min(incarnation) FROM lives").fetchone()
+        self.log.forget_before(oldest)
 
 
 def _checksum(key: bytes, row: bytes | None) -> int:

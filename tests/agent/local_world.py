@@ -74,7 +74,9 @@ class World:
             history=self.history,
             store=self.store,
             former=(),
+            shown=self.replica.everything,
             secure=lambda: None,
+            wall_ms=self.tick_ms,
             loop=loop,
         )
         self.past.begin()

@@ -88,13 +88,19 @@ class World(Cluster):
         self.histories: dict[str, History] = {}
         self.pasts: dict[str, Past] = {}
         self.started: dict[str, float] = {}
+        self.caught_up = True  # whoever begins, at once
+        self.set_back_ms = 0  # are all clocks on the wall
         self.watchers: list[Watcher] = []
-        self._stores: dict[str, Store] = {}
+        self.stores: dict[str, Store] = {}
         self._ended: dict[str, Replica] = {}
+
+    def wall_ms(self) -> int:
+        """Return what all clocks on the wall show."""
+        return WALL_MS + round(self.now * 1000) - self.set_back_ms
 
     def close(self) -> None:
         """Give everything back."""
-        for store in self._stores.values():
+        for store in self.stores.values():
             store.close()
         self._loop.close()
 
@@ -117,24 +123,33 @@ class World(Cluster):
         replica.settle(BACK, self.now)
         self.run(node, replica.seeds([f"{seed}:1" for seed in seeds], self.now))
         self.pasts[node].begin()
+        if self.caught_up:
+            self.pasts[node].catch_up()
+
+    def checkpoint(self, node: str) -> None:
+        """Have an agent keep what it shows."""
+        self._loop.run_until_complete(self.pasts[node].checkpoint())
+        self.stores[node].flush(5.0)
 
     def _recalled(self, node: str, former: Replica | None, *, good: bool) -> Recalled:
         directory = self._directory and self._directory / node
-        store = self._stores[node] = Store(directory, Identity(node, "home"), wall_ms=lambda: 7)
+        store = self.stores[node] = Store(directory, Identity(node, "home"), wall_ms=lambda: 7)
         marks = [mark(former.own.clock)] if former else []
         return replace(store.recalled, entries=marks, good=good)
 
     def _open(self, node: str, replica: Replica, former: Recalled) -> None:
-        store, life = self._stores[node], StoredLife(replica.id.incarnation, 7)
+        store, life = self.stores[node], StoredLife(replica.id.incarnation, self.wall_ms())
         store.begin(life, [mark(0)], 5.0)
         continues = continued(former, node, clock_of(former.entries))
-        history = self.histories[node] = History(replica, lambda: WALL_MS, continues)
+        history = self.histories[node] = History(replica, self.wall_ms, continues)
         self.pasts[node] = Past(
             life=life,
             history=history,
             store=store,
             former=former.lives,
+            shown=replica.everything,
             secure=lambda: None,
+            wall_ms=self.wall_ms,
             loop=self._loop,
         )
         self.started[node] = self.now
@@ -148,7 +163,7 @@ class World(Cluster):
         self.kill(node, DialOutcome.REFUSED)
         if not killed:
             self.pasts[node].close()
-        self._stores[node].close()
+        self.stores[node].close()
 
     def restart(self, node: str, *, lost: int = 0, killed: bool = False) -> None:
         """End an agent, and start it again at once."""

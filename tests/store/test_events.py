@@ -11,6 +11,7 @@ from discoagent.core.effects import Event, EventKind
 from discoagent.core.entry import Cause, Entry, Kind
 from discoagent.store import schema
 from discoagent.store.events import LoggedEvent, pack_events, unpack_events
+from discoagent.store.sqlite import BrokenStoreError
 from tests.store.test_store import begun, opened
 
 NUMBERS = st.integers(0, 2**53)
@@ -39,6 +40,7 @@ LOGGED = st.builds(
     EVENTS,
     POSITIONS,
     st.none() | st.dictionaries(st.text(max_size=9), POSITIONS, max_size=3),
+    NUMBERS,
 ).map(lambda it: it._replace(at_ms=it.event.cause.at))  # or when it was told, if nobody acted
 
 
@@ -55,9 +57,9 @@ def test_what_is_no_event_breaks_the_store(tmp_path: Path) -> None:
     db = schema.Database(tmp_path / "agent.db")
     packed = b"\x93\x01\x02\x03"
     db._db.execute("UPDATE lives SET number = 1")
-    db._db.execute("INSERT INTO events VALUES (1, 1, 1, ?, ?)", (packed, crc32(packed)))
-    with pytest.raises(schema.BrokenStoreError):
-        db.events_after(1, 0)
+    db._db.execute("INSERT INTO events VALUES (1, 1, 1, 0, 0, ?, ?)", (crc32(packed), packed))
+    with pytest.raises(BrokenStoreError):
+        db.log.events_after(1, 0)
     db.close()
 
     again = opened(tmp_path)

@@ -11,21 +11,23 @@ import pytest
 from discoagent.core.entry import Entry, Kind
 from discoagent.store import Identity, KnownPeer, Store, StoredEntry, StoredLife
 from discoagent.store.events import LoggedEvent
-from discoagent.store.rows import EVENTS_KEPT, PEERS_KEPT
+from discoagent.store.rows import BOUNDS, EVENTS_LEAST, PEERS_KEPT, Bounds
 from discoagent.store.schema import LIVES_KEPT
 from tests.store.writer import US, Table, apply, batches, hand_over, logged
 
 PATIENCE = 10.0
 
 
-def opened(directory: Path, whose: Identity = US) -> Store:
+def opened(directory: Path, whose: Identity = US, bounds: Bounds = BOUNDS) -> Store:
     """Open a store."""
-    return Store(directory, whose, wall_ms=lambda: 1_790_000_000_000)
+    return Store(directory, whose, wall_ms=lambda: 1_790_000_000_000, bounds=bounds)
 
 
-def begun(directory: Path, *entries: StoredEntry, whose: Identity = US) -> Store:
+def begun(
+    directory: Path, *entries: StoredEntry, whose: Identity = US, bounds: Bounds = BOUNDS
+) -> Store:
     """Open a store, and begin a life that has these entries."""
-    store = opened(directory, whose)
+    store = opened(directory, whose, bounds)
     store.begin(StoredLife(store.recalled.incarnation + 1, 7), entries, PATIENCE)
     return store
 
@@ -170,7 +172,7 @@ def test_peers_are_the_latest(tmp_path: Path) -> None:
 def test_the_log_reaches_as_far_as_it_goes(tmp_path: Path) -> None:
     store = begun(tmp_path)
     store.append_events(events(1, 2, 3))
-    store.note_baseline(b"base")
+    store.note(baseline=b"base")
     store.close()
     store = begun(tmp_path)
     store.append_events(events(1))
@@ -202,7 +204,7 @@ def test_a_log_with_a_hole_does_not_reach_over_it(tmp_path: Path) -> None:
 def test_the_log_is_bounded(tmp_path: Path) -> None:
     number = 0
     for _ in range(3):
-        store = begun(tmp_path)
+        store = begun(tmp_path, bounds=Bounds(rows=20_000))
         for _ in range(30):
             store.append_events(events(*range(number + 1, number + 501)))
             number += 500
@@ -219,7 +221,7 @@ def test_the_log_is_bounded(tmp_path: Path) -> None:
     assert before is not None
     assert len(before) == 4_500
     assert first is None
-    assert EVENTS_KEPT >= 10_000
+    assert BOUNDS.rows >= EVENTS_LEAST >= 10_000
 
 
 def test_lives_are_bounded_and_the_file_stays_flat(tmp_path: Path) -> None:

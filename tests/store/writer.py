@@ -63,7 +63,7 @@ def hand_over(store: Store, number: int, batch: list[StoredEntry | tuple[int, st
         else:
             store.keep({each: None}, ENTRIES_MAX)
     store.append_events([logged(number)])
-    store.note_vector(b"vector %d" % number)
+    store.note(vector=b"vector %d" % number)
 
 
 def main(directory: Path, seed: int) -> None:
