@@ -4,11 +4,12 @@ import asyncio
 
 from discoagent.aio.closing import AsyncClosing
 from discoagent.aio.operating import Operating
+from discoagent.aio.remembering import Remembering
 from discoagent.aio.tending import Tending
 from discoagent.aio.tracking import Tracking
 
 
-class AsyncDisco(Tracking, Tending, Operating, AsyncClosing):
+class AsyncDisco(Tracking, Tending, Operating, Remembering, AsyncClosing):
     """The agent on this host, to ask and to register with, for the tasks of one event loop.
 
     `socket`: the path of the agent's socket; None: DISCO_SOCKET, else the first default path where

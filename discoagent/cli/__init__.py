@@ -64,6 +64,8 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Operate": {
         "why": "why:why",
+        "history": "remembering:history",
+        "at": "remembering:at",
         "doctor": "doctor:doctor",
         "bundle": "bundle:bundle",
         "monitor": "operating:monitor",

@@ -34,6 +34,7 @@ class Session:
         self.format: str | None = None
         self.quiet = False
         self.no_headers = False
+        self.moment: str | None = None  # of `at`; None: now
 
     def disco(self, *, waits: bool = False) -> "Disco":
         """Return a client for the agent; it connects when it is first used.
@@ -308,11 +309,23 @@ def usage(message: str, field: str | None = None) -> Never:
 
 
 def finish(printer: Printer, disco: "Disco", code: int = 0) -> int:
-    """Return the exit code of a query, which is 5 where the agent was not ready when it
-    answered."""
-    if not disco.partial:
+    """Return the exit code of a query.
+
+    It is 5 where the agent was not ready when it answered, or its record lacks some of what was
+    asked.
+    """
+    missing = disco.missing
+    if disco.partial:
+        printer.talk("the agent is not ready yet: this is what it knows so far")
+    elif missing is None:
         return code
-    printer.talk("the agent is not ready yet: this is what it knows so far")
+    elif missing.since is None:
+        printer.talk(f"the record of this agent begins later, at {missing.until}")
+    else:
+        printer.talk(
+            f"this agent was away from {missing.since} until {missing.until}: "
+            "this is what it showed before"
+        )
     return PARTIAL
 
 

@@ -144,6 +144,11 @@ def _nodes(disco: "Disco") -> Names:
     return ((it.node, it.state) for it in disco.members())
 
 
+def _nodes_and_instances(disco: "Disco") -> Names:
+    yield from _nodes(disco)
+    yield from _instances(disco)
+
+
 def _topics(disco: "Disco") -> Names:
     return ((it["topic"], f"{it['keys']} there") for it in disco.presence())
 
@@ -154,4 +159,5 @@ KINDS: Mapping[str, Callable[["Disco"], Names]] = {
     "own instances": _own_instances,
     "nodes": _nodes,
     "topics": _topics,
+    "nodes and instances": _nodes_and_instances,
 }

@@ -104,6 +104,14 @@ class Printer:
             self._lines([f"{at} {self.paint(kind.ljust(7), kind)} {rest}".rstrip()])
         self.flush()
 
+    def events(self, events: "Sequence[AnyEvent]") -> None:
+        """Write events that are over."""
+        if self.format == "json":
+            self._array([event.to_json() for event in events])
+        else:
+            for event in events:
+                self.event(event)
+
     def block(self, lines: Iterable[tuple[str, str]], state: str = "") -> None:
         """Write a title, with a dot for the `state`, and labelled lines below it."""
         rows = list(lines)

@@ -1,6 +1,7 @@
 """The queries: `list services resolve get`. The agent on this host answers them by itself."""
 
 from collections.abc import Callable
+from functools import partial
 
 import click
 
@@ -76,7 +77,8 @@ def list_command(
     printer = session.printer(output.INSTANCE)
     order = None if sort is None else _order(sort)
     with session.disco() as disco:
-        found = disco.list(
+        asked_for = disco.list if session.moment is None else partial(disco.at, session.moment)
+        found = asked_for(
             *services, tag=list(tags) or None, node=node, all=everything, filter=filter
         )
         if order:

@@ -1,14 +1,19 @@
-"""`discoctl why`: what the state of a node is founded on."""
+"""`discoctl why`: what the state of a node is founded on, and what led to that of an instance."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from discoagent.cli import output
-from discoagent.cli.command import Session, completes, verb
+from discoagent.cli.command import Session, completes, finish, verb
 from discoagent.cli.output import Printer
-from discoagent.cli.views import plain, span
-from discoagent.instance import Json
+from discoagent.cli.views import owner, plain, span
+from discoagent.errors import NoInstance
+from discoagent.instance import Event, Json
+
+if TYPE_CHECKING:
+    from discoagent.client import Disco
 
 STOOD_STILL = 1_000  # ms by which silence is shorter than the last sign is old: we slept
 NEXT = {"suspect": "down", "restarting": "down", "down": "forgotten", "left": "forgotten"}
@@ -20,22 +25,73 @@ PORTS = {
 }
 
 
-@verb("why", example="discoctl why web-3\ndiscoctl why web-3 -o json")
-@click.argument("node", shell_complete=completes("nodes"))
-def why(session: Session, node: str) -> int:
-    """Show why this agent sees a node as it does.
+@verb(
+    "why",
+    example="discoctl why web/web-8080@a        # an instance, there or gone\n"
+    "discoctl why web-8080 -o json\ndiscoctl why web-3                 # a node",
+)
+@click.argument("what", metavar="ID|NODE", shell_complete=completes("nodes and instances"))
+def why(session: Session, what: str) -> int:
+    """Show why an instance or a node is as it is, or is gone.
 
-    Who heard what of it, when and by which path, what would clear that, and how its state changed:
-    also of a node that is forgotten. 1 when the agent never knew it.
+    Of an instance: its events since it was last added, oldest first, each with its time, cause and
+    actor, out of what this node's agent saw, over its restarts. Of a node, which is meant before an
+    instance of the same name: who heard what of it, when and by which path, what would clear that,
+    and how its state changed: also of a node that is forgotten. 1 when the agent knows neither; 5
+    where its record begins later than the instance.
     """
     printer = session.printer(output.COMMON)
     with session.disco() as disco:
-        found = disco.why(node)
+        found = None if is_instance(what) else _node(disco, what)
+        if found is None:
+            return _why_instance(printer, disco, what)
     printer.value(found, _summary(found), found["state"])
     if printer.format in ("table", "wide"):
         for change in found["changes"]:
             _tell(printer, change)
     return 0
+
+
+def is_instance(what: str) -> bool:
+    """Can this be the name of an instance alone?"""
+    return "/" in what or "@" in what
+
+
+def _node(disco: "Disco", name: str) -> Json | None:
+    """Return what the state of a node is founded on; None if there is no such node."""
+    try:
+        return disco.why(name)
+    except NoInstance:
+        return None
+
+
+def _why_instance(printer: Printer, disco: "Disco", name: str) -> int:
+    try:
+        events = disco.why_instance(name)
+    except NoInstance:
+        if is_instance(name):
+            raise
+        raise NoInstance(
+            f"{name}: this agent knows neither a node nor an instance of that name", field="id"
+        ) from None
+    if printer.format in ("table", "wide"):
+        last = events[-1]
+        state = last.instance.state if last.instance else "removed"
+        printer.block(_because(last), state)
+    printer.events(events)
+    return finish(printer, disco)
+
+
+def _because(last: Event) -> Iterator[tuple[str, str]]:
+    """What the last event of an instance made of it, as (label, text)."""
+    about = last.instance or last.before
+    assert about is not None
+    yield "", f"{about.name} is {about.state if last.instance else 'gone'} since {last.at}"
+    yield "Because", f"{last.kind}, {last.cause}"
+    if last.actor:
+        yield "By", owner(last.actor)
+    if last.seen_at:
+        yield "Seen here", last.seen_at
 
 
 def _summary(it: Json) -> Iterator[tuple[str, str]]:

@@ -13,13 +13,14 @@ listens, TimeoutExpired if somebody listens and does not answer.
 from discoagent.client.calls import Greeting, Spec
 from discoagent.client.closing import Closing
 from discoagent.client.operating import Operating
+from discoagent.client.remembering import Remembering
 from discoagent.client.tending import Tending
 from discoagent.client.tracking import Tracking
 
 __all__ = ["Disco", "Greeting", "Spec"]
 
 
-class Disco(Tracking, Tending, Operating, Closing):
+class Disco(Tracking, Tending, Operating, Remembering, Closing):
     """The agent on this host, to ask and to register with. Safe over threads, not over fork.
 
     `socket`: the path of the agent's socket; None: DISCO_SOCKET, else the first default path where

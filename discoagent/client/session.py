@@ -17,11 +17,10 @@ import msgpack
 
 from discoagent.api import API_VERSION, REQUEST_BYTES_MAX, Status
 from discoagent.errors import BY_CODE, DiscoError, InvalidRequest
+from discoagent.instance import rfc3339
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-
-Json = dict[str, Any]
 
 
 class Call(NamedTuple, Generic[T_co]):
@@ -35,15 +34,33 @@ class Call(NamedTuple, Generic[T_co]):
     read: Callable[[list[Any], Any], T_co]
 
 
+class Missing(NamedTuple):
+    """Between which two moments (RFC 3339) the agent saw nothing; `since` None: ever before."""
+
+    since: str | None
+    until: str
+
+
 class Quality(NamedTuple):
     """How far an answer can be relied on.
 
     `partial`: the agent was not ready. `stale_ms`: it may be cut off from the others, and has not
-    heard some of them for so long.
+    heard some of them for so long. `missing`: what the record lacks of what was asked.
     """
 
     partial: bool = False
     stale_ms: int | None = None
+    missing: Missing | None = None
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> "Quality":
+        """Read what a result says of itself."""
+        stale_ms, missing = told.get("stale_ms"), told.get("missing_ms")
+        return cls(
+            bool(told.get("partial")),
+            None if stale_ms is None else int(stale_ms),
+            None if missing is None else _missing(*missing[:2]),
+        )
 
 
 class Answer(NamedTuple):
@@ -67,11 +84,7 @@ class Answer(NamedTuple):
             raise error_of(self.body)
         try:
             value = self.call.read(self.bodies, self.body)
-            told = self.body if isinstance(self.body, dict) else {}
-            stale_ms = told.get("stale_ms")
-            quality = Quality(
-                bool(told.get("partial")), None if stale_ms is None else int(stale_ms)
-            )
+            quality = Quality.of(self.body if isinstance(self.body, dict) else {})
         except DiscoError:
             raise
         except Exception as error:  # whatever shape the nonsense has
@@ -153,6 +166,10 @@ class Session:
                 f"{call.operation}: {len(frame)} bytes of arguments, at most {REQUEST_BYTES_MAX}"
             )
         return frame
+
+
+def _missing(since_ms: int | None, until_ms: int) -> Missing:
+    return Missing(None if since_ms is None else rfc3339(since_ms), rfc3339(until_ms))
 
 
 def error_of(body: Any) -> DiscoError:
