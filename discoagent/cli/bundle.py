@@ -18,6 +18,7 @@ from discoagent.errors import DiscoError
 from discoagent.instance import Instance, Json
 
 HIDDEN = "(hidden)"
+OF_A_CHECK = ("kind", "state", "flapping", "interval_ms")  # its command, URL and output may tell
 Part = Callable[[Disco], Any]
 
 
@@ -27,7 +28,7 @@ def bundle(session: Session, file: str | None) -> int:
     """Write what a maintainer needs to see of this agent.
 
     A gzipped tar with its status, figures, settings, members and instances, and what `doctor`
-    finds. No key is in it, and no meta value.
+    finds. No key is in it, no meta value, and nothing of what checks run or are told.
 
     FILE is discoagent-NODE-TIME.tar.gz unless it is named; `-` is stdout.
     """
@@ -57,7 +58,8 @@ def _taken(part: Part, disco: Disco) -> str:
 
 def _redacted(instance: Instance) -> Json:
     value = instance.to_json()
-    return {**value, "meta": dict.fromkeys(value["meta"], HIDDEN)}
+    checks = [{key: check[key] for key in OF_A_CHECK} for check in value["checks"]]
+    return {**value, "meta": dict.fromkeys(value["meta"], HIDDEN), "checks": checks}
 
 
 def _listed(disco: Disco) -> list[Json]:

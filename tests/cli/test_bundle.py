@@ -5,6 +5,7 @@ import json
 import tarfile
 from pathlib import Path
 
+from tests.agent.harness import wait_until
 from tests.cli.agents import Agent
 from tests.cli.ctl import Ask
 
@@ -12,8 +13,12 @@ SECRET = "only-for-friends"
 
 
 def test_everything_but_what_is_secret(ask: Ask, agent: Agent, tmp_path: Path) -> None:
-    """Each part is there and can be read; no meta value is."""
-    ask("register", "web", "--static", "--meta", f"pass={SECRET}", "--socket", agent.socket)
+    """Each part is there and can be read; no meta value is, nor what a check runs or is told."""
+    at = ("--socket", agent.socket)
+    check = f"exec:echo {SECRET}"
+    ask("register", "web", "--static", "--meta", f"pass={SECRET}", "--check", check, *at)
+    ask("track", "room", "alice", "--ttl", "1h", "--meta", f"pass={SECRET}", *at)
+    wait_until(lambda: SECRET in str(ask("get", "web", "-o", "json", *at).json["checks"]))
     file = tmp_path / "bundle.tar.gz"
     assert ask("bundle", str(file), "--socket", agent.socket).out == f"{file}\n"
 
@@ -26,7 +31,9 @@ def test_everything_but_what_is_secret(ask: Ask, agent: Agent, tmp_path: Path) -
     found = {name: json.loads(text) for name, text in parts.items() if name.endswith(".json")}
     assert found["status.json"]["node"] == "a"
     assert found["settings.json"]["timing"]["down_after"] == 4.0
-    assert found["instances.json"][0]["meta"] == {"pass": "(hidden)"}
+    (web,) = found["instances.json"]
+    assert web["meta"] == {"pass": "(hidden)"}
+    assert [check["kind"] for check in web["checks"]] == ["exec"]
     assert {row["state"] for row in found["doctor.json"]} == {"ok"}
     assert found["members.json"][0]["node"] == "a"
     assert found["services.json"][0]["service"] == "web"
