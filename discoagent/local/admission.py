@@ -53,7 +53,7 @@ class Admission:
         """Look whether a process listens on this port; return the check that it does."""
         check = Check(PORT, target=str(port), interval_ms=PORT_INTERVAL_MS, fall=1)
         try:
-            found = ports.look(pid)
+            found = ports.look(pid, port)
         except PermissionError:
             raise Refused(
                 f"verify: this agent may not look at the sockets of process {pid}, which is of "

@@ -65,22 +65,25 @@ def test_what_a_process_listens_on(kind: str, where: str) -> None:
     """Either family, TCP or UDP, itself or a child of it."""
     with listener(kind, where) as process:
         port = port_of(process)
-        found = ports.look(process.pid)
+        found = ports.look(process.pid, port)
+        all_there_is = ports.look(process.pid, 0)
 
     assert found.on(port)
-    assert found.tcp == (frozenset() if kind == "udp" else {port})
+    assert not all_there_is.on(0)
+    for each in (found, all_there_is):
+        assert each.tcp == (frozenset() if kind == "udp" else {port})
 
 
 def test_a_connection_is_no_port() -> None:
     """Neither to somebody nor from somebody; and who is gone listens on nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server, a_process() as process:
         with socket.create_connection(server.getsockname()) as client:
-            found = ports.look(os.getpid())
+            found = ports.look(os.getpid(), 0)
             assert found.on(server.getsockname()[1])
             assert not found.on(client.getsockname()[1])
-        assert ports.look(process.pid).tcp == frozenset()
+        assert ports.look(process.pid, 0).tcp == frozenset()
         end(process)
-    assert ports.look(process.pid).tcp == frozenset()
+    assert ports.look(process.pid, 0).tcp == frozenset()
 
 
 def registered(world: World, process: "subprocess.Popen[str]", port: int, **more: Any) -> Any:
@@ -189,7 +192,7 @@ def test_by_policy() -> None:
 def test_where_the_agent_may_not_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused, 4, with the reason."""
 
-    def look(_pid: int) -> ports.Listening:
+    def look(_pid: int, _port: int) -> ports.Listening:
         raise PermissionError(13, "Permission denied")
 
     async def story(world: World) -> None:
@@ -208,7 +211,7 @@ def test_another_user_s_process_cannot_be_looked_at() -> None:
 
         def look() -> str:
             try:
-                ports.look(process.pid)
+                ports.look(process.pid, 0)
             except PermissionError:
                 return "refused"
             return "seen"

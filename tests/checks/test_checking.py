@@ -15,6 +15,7 @@ from discoagent.instance import Instance
 from discoagent.local import capabilities
 from discoagent.local.admission import Admission
 from discoagent.local.checks import web
+from discoagent.local.checks.tcp import is_to_itself
 from discoagent.local.parsing import parse_call
 from discoagent.local.policy import Policy
 from discoagent.local.privileges import Privileges
@@ -169,6 +170,20 @@ def test_a_port_that_does_not_answer() -> None:
         assert states(world) == ["pending"]
 
     in_world(story)
+
+
+def test_a_connection_to_itself() -> None:
+    """Is none: the kernel chose the port that nobody listens on for the end that connects."""
+    for host, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
+        with socket.socket(family) as alone:
+            alone.bind((host, 0))
+            alone.connect(alone.getsockname())
+            assert is_to_itself(alone)
+        with (
+            socket.create_server((host, 0), family=family) as listener,
+            socket.create_connection(listener.getsockname()[:2]) as client,
+        ):
+            assert not is_to_itself(client)
 
 
 def test_output_is_nobody_s_event() -> None:

@@ -212,7 +212,7 @@ def own_status(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return file
 
 
-SWITCHING = f"{1 << 6 | 1 << 7:016x}"
+SWITCHING = f"{1 << 5 | 1 << 6 | 1 << 7:016x}"
 
 
 @pytest.mark.parametrize(
@@ -225,6 +225,7 @@ SWITCHING = f"{1 << 6 | 1 << 7:016x}"
         pytest.param((1_000, 0), "0", "0", False, id="by root in a container"),
         pytest.param((1_000, 0), f"{1 << 6:016x}", "0", False, id="group alone"),
         pytest.param((1_001, 1_000), SWITCHING, "0", True, id="by who has the power"),
+        pytest.param((1_001, 1_000), f"{1 << 6 | 1 << 7:016x}", "0", False, id="but not to kill"),
         pytest.param((1_001, 1_000), SWITCHING, SWITCHING, False, id="commands would have it, too"),
     ],
 )

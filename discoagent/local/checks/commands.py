@@ -42,11 +42,13 @@ class User(NamedTuple):
 
 
 def may_run_as(uid: int, agent_uid: int) -> bool:
-    """Can this agent run commands as that user, without its own powers being theirs?"""
+    """Can this agent run commands as that user, and end them, without its powers being theirs?"""
     if uid == agent_uid:
         return True
-    able = capabilities.have(capabilities.CAP_SETUID, capabilities.CAP_SETGID)
-    return able and (agent_uid == 0 or capabilities.are_ours_alone())
+    switch = (capabilities.CAP_SETUID, capabilities.CAP_SETGID)
+    if agent_uid == 0:
+        return capabilities.have(*switch)
+    return capabilities.have(*switch, capabilities.CAP_KILL) and capabilities.are_ours_alone()
 
 
 def user_of(uid: int, agent_uid: int) -> User:

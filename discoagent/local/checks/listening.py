@@ -18,7 +18,7 @@ class Listening:
     ) -> None:
         self._port = port
         self._done = done
-        self._look = workers.do(lambda: ports.look(pid))
+        self._look = workers.do(lambda: ports.look(pid, port))
         self._look.add_done_callback(self._seen)
 
     def cancel(self) -> None:
