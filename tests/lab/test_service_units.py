@@ -43,7 +43,7 @@ def ends_and_comes_with(host: Installed, unit: str, service: str) -> None:
 
 
 def test_a_template_binds_an_entry_to_a_unit() -> None:
-    """What it says in its file is registered, with each start of the unit."""
+    """What it says in its file is registered, with each start of the unit, or when it can be."""
     said = {"/etc/discoagent/units/web.env": "REGISTER=web --port 8080 --tag v2\n"}
     with installed(tree={f"{UNITS}/web.service": SERVER, **said}) as host:
         host.check("systemctl", "start", "discoagent")
@@ -54,7 +54,15 @@ def test_a_template_binds_an_entry_to_a_unit() -> None:
 
         assert (web["id"], web["port"], web["tags"]) == ("web", 8080, ["v2"])
         assert web["owner"]["unit"] == "web.service"
+        host.check("systemctl", "restart", "web")
         ends_and_comes_with(host, "web", "web")
+
+        host.check("systemctl", "mask", "--runtime", "discoagent")
+        host.check("systemctl", "stop", "discoagent")
+        host.check("systemctl", "start", "web")
+        host.check("systemctl", "unmask", "--runtime", "discoagent")
+        host.check("systemctl", "start", "discoagent")
+        until(lambda: listed(host, "web") == [main_pid(host, "web")], "web, late")
 
 
 def test_a_drop_in_registers_a_unit() -> None:
