@@ -20,7 +20,7 @@ STATUS_INTERVAL = 2.0  # seconds between two looks at what `STATUS=` should say
 SIGNS_PER_LIMIT = 3  # so many signs of life in the time that the manager allows for one
 MICROSECOND = 1e-6
 HOST_STATE = ("systemctl", "is-system-running")
-HOST_STATE_SECONDS = 1.0  # that an answer may take: the manager stops other units meanwhile
+HOST_STATE_SECONDS = 3.0  # that an answer may take: the manager stops other units meanwhile
 
 
 def address(environ: Mapping[str, str]) -> str | None:

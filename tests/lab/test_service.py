@@ -6,11 +6,13 @@ import time
 
 import pytest
 
-from tests.lab.installed import BIN, UNITS, Installed, installed, python
+from tests.house.project import ROOT
+from tests.lab.installed import BIN, UNITS, Installed, installed, program, python
 from tests.lab.waiting import until
 
 pytestmark = pytest.mark.lab
 
+EXAMPLES = ROOT / "examples" / "systemd"
 OWNERS = "10-owners.conf"
 DROP_INS = "/etc/systemd/system/discoagent.service.d"
 WATCHDOG = 2.0
@@ -23,7 +25,9 @@ deaf.bind(("{RESOLVER}", 53))
 signal.pause()
 """
 LONELY = 'bind = "127.0.0.2:7800"\njoin = ["127.0.0.3:7800"]\n'  # nobody is there
-POWERS = "print(open('/proc/self/status').read().split('CapEff:')[1][:20])"
+HEALTHY = "/home/app/healthy"
+# As a compiler does that works while its program runs.
+COMPILING = "import mmap as m\nm.mmap(-1, 1, prot=m.PROT_READ | m.PROT_WRITE | m.PROT_EXEC)"
 
 
 def exposure(host: Installed) -> float:
@@ -82,10 +86,11 @@ def test_a_resolver_without_an_answer_holds_nothing_up() -> None:
 
 def test_systemd_has_nothing_to_say_of_any_unit() -> None:
     """`verify` exits 0 on unknown keys too: its output must be empty."""
-    units = sorted(path.name for path in UNITS.iterdir() if path.suffix == ".service")
-    with installed(OWNERS) as host:
+    found = [path for place in (UNITS, EXAMPLES) for path in sorted(place.glob("*.service"))]
+    units = {f"/etc/systemd/system/{path.name}": path.read_text() for path in found}
+    with installed(OWNERS, tree=units) as host:
         for unit in units:
-            done = host.run("systemd-analyze", "verify", "--man=no", f"/etc/systemd/system/{unit}")
+            done = host.run("systemd-analyze", "verify", "--man=no", unit)
             assert (done.returncode, done.stdout + done.stderr) == (0, ""), unit
 
 
@@ -137,12 +142,21 @@ def test_with_the_power_over_owners() -> None:
     powers = (
         f"exec:{python()} -c \"print(open('/proc/self/status').read().split('CapEff:')[1][:60])\""
     )
-    with installed(OWNERS) as host:
+    with installed(OWNERS, tree={HEALTHY: program(COMPILING)}) as host:
         host.check("systemctl", "start", "discoagent")
-        serve(host, "--verify", "--check", "exec:id -u", "--check", powers)
+        serve(
+            host,
+            "--verify",
+            "--check",
+            f"exec:{HEALTHY}",
+            "--check",
+            "exec:id -u",
+            "--check",
+            powers,
+        )
         until(lambda: host.ctl("list", "web").returncode == 0, "web to be passing")
         web = host.told("get", "web-8080")
-        user, status = (check["output"] for check in web["checks"] if check["kind"] == "exec")
+        _, user, status = (check["output"] for check in web["checks"] if check["kind"] == "exec")
 
         assert exposure(host) <= 2.7
         assert web["owner"]["exe"] == python()
