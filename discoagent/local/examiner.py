@@ -9,16 +9,17 @@ import os
 import pwd
 import resource
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from discoagent import __version__
-from discoagent.core.effects import DialOutcome, Refused
+from discoagent.core.effects import DialOutcome, NodeState, Refused
 from discoagent.core.messages import Envelope, Message, Probe, ProbeReply
 from discoagent.core.replica import Replica
 from discoagent.core.telling import MemberView
 from discoagent.endpoints import Endpoint, parse
+from discoagent.local import inbound
 from discoagent.local.about import About
 from discoagent.local.clock import Clock
 from discoagent.local.diagnosis import diagnose
@@ -101,8 +102,9 @@ class Examiner:
         members = self._replica.members(self._now())
         views = [view for view in members if view.replica.node != own]
         limit = asyncio.Semaphore(DIALS_AT_ONCE)
+        missed = _missed(views, parse(str(status["bind"])).port)
         peers, (advertised, publisher) = await asyncio.gather(
-            asyncio.gather(*(self._peer(view, limit) for view in views[:PEERS_MAX])),
+            asyncio.gather(*(self._peer(view, limit, missed) for view in views[:PEERS_MAX])),
             _both_ports(self._replica.endpoint, limit),
         )
         return diagnose(
@@ -130,7 +132,9 @@ class Examiner:
             )
         )
 
-    async def _peer(self, view: MemberView, limit: asyncio.Semaphore) -> PeerFacts:
+    async def _peer(
+        self, view: MemberView, limit: asyncio.Semaphore, missed: Mapping[int, Collection[str]]
+    ) -> PeerFacts:
         answer, (router, publisher) = await asyncio.gather(
             self._ask(view.endpoint), _both_ports(view.endpoint, limit)
         )
@@ -144,6 +148,7 @@ class Examiner:
             answered=answer is not None,
             hears_us=answer.hears_us if answer else None,
             skew=answer.skew if answer else None,
+            missed_at=tuple(port for port in missed if view.endpoint in missed[port]),
             boot=view.record.boot if view.record else "",
             version=view.record.version if view.record else "",
         )
@@ -174,6 +179,12 @@ async def _both_ports(text: str, limit: asyncio.Semaphore) -> tuple[DialOutcome,
     return await asyncio.gather(
         dialled(endpoint), dialled(Endpoint(endpoint.host, endpoint.port + 1))
     )
+
+
+def _missed(views: Iterable[MemberView], port: int) -> dict[int, set[str]]:
+    """Return, for both our ports, from which of the peers that are alive nothing comes in."""
+    alive = [view.endpoint for view in views if view.state is NodeState.ALIVE]
+    return {each: inbound.missed(alive, each) for each in (port, port + 1)}
 
 
 def _look_at(store: Store) -> StateFacts | None:

@@ -27,6 +27,7 @@ class PeerFacts(NamedTuple):
     """What was found out about one peer; seconds, None where nothing came back.
 
     `hears_us`: how long ago it had a sign of life of ours; `skew`: its wall clock minus ours.
+    `missed_at`: our ports at which none of its connections comes in, as far as that can be known.
     `boot` names its host's boot, `version` is its agent's; both empty while they are not known.
     """
 
@@ -39,6 +40,7 @@ class PeerFacts(NamedTuple):
     answered: bool
     hears_us: float | None
     skew: float | None
+    missed_at: tuple[int, ...] = ()
     boot: str = ""
     version: str = ""
 

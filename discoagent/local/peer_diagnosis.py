@@ -117,6 +117,14 @@ def _faults(facts: Facts, peer: PeerFacts) -> Iterator[Diagnosis]:
             f"we reach it, and it hears nothing of us{ago}: it looks for us at {facts.advertise}",
             "open that port and the next one here, towards it, or correct `advertise`",
         )
+    elif peer.missed_at:
+        yield Diagnosis(
+            subject,
+            State.PROBLEM,
+            f"we reach it, and no connection of it comes in at our port "
+            f"{' nor at '.join(map(str, peer.missed_at))}",
+            "open both ports here, towards it, in the firewalls between the two hosts",
+        )
     if _shares_our_host(facts, peer):
         yield Diagnosis(
             "second agent",

@@ -97,6 +97,12 @@ def test_a_healthy_agent() -> None:
         (peer(answered=False), "peer b", "does not answer", "hangs"),
         (peer(hears_us=None), "peer b", "hears nothing of us", "advertise"),
         (peer(hears_us=30.0), "peer b", "hears nothing of us since 30 s", "advertise"),
+        (
+            peer(missed_at=(7800, 7801)),
+            "peer b",
+            "no connection of it comes in at our port 7800 nor at 7801",
+            "open both ports here",
+        ),
         (peer(state=NodeState.DOWN), "peer b", "it is down", "see after its host"),
         (peer(skew=600.0), "clock", "600 s ahead of ours", "synchronise"),
         (peer(skew=-600.0), "clock", "600 s behind ours", "synchronise"),

@@ -72,7 +72,7 @@ def test_healthy_hosts() -> None:
     [((PORT, PORT + 1), "at its port"), ((PORT + 1,), "at the port after its port")],
 )
 def test_ports_that_are_blocked_one_way(ports: tuple[int, ...], named: str) -> None:
-    """By a firewall on host 2 that lets nothing of host 1 in: host 1 is told which port it is."""
+    """By a firewall on host 2 that lets nothing of host 1 in: both are told which port it is."""
     with Cluster(3) as cluster:
         rules = FIREWALL.format(source=NetLab.ipv4(1), ports=", ".join(map(str, ports)))
         cluster.lab.run(2, ["nft", "-f", "-"], rules)
@@ -82,6 +82,10 @@ def test_ports_that_are_blocked_one_way(ports: tuple[int, ...], named: str) -> N
         assert named in text
         assert cluster[2].endpoint in text
         assert "open both ports in the firewalls" in advice
+        ((subject, (text, advice)),) = problems(cluster, 2).items()
+        assert subject == "peer h1"
+        assert text.endswith(f"at our port {' nor at '.join(map(str, ports))}")
+        assert "open both ports here" in advice
         assert problems(cluster, 3) == {}
 
 
