@@ -6,22 +6,38 @@
 #       --env SERVICE=web --env PORT=8080 --env ADDRESS=10.0.0.5 IMAGE entrypoint.sh COMMAND...
 #
 # ADDRESS and PORT are those by which other hosts reach the container. Mount the directory, not the
-# socket: a restarted agent makes the socket anew.
+# socket: a restarted agent makes the socket anew. `systemctl stop` takes the directory away, too, unless
+# a drop-in of the agent's unit says RuntimeDirectoryPreserve=yes.
 set -eu
 
 service=${SERVICE:?the name to register}
+id=${ID:-$(hostname)}
 lease=${LEASE:-10}
+
+keep_registered() {
+    trap 'exit 0' TERM # but not within a registration
+    while true; do
+        # Said again it is a renewal; after the loss of the agent's state it is a new registration.
+        discoctl register "$service" --id "$id" --ttl "${lease}s" \
+            ${PORT:+--port "$PORT"} ${ADDRESS:+--address "$ADDRESS"} >/dev/null || true
+        sleep "$((lease / 3 + 1))" &
+        wait "$!"
+    done
+}
 
 "$@" &
 child=$!
-trap 'kill -TERM "$child" 2>/dev/null' TERM INT
+trap 'kill -TERM "$child" 2>/dev/null || true' TERM INT
+keep_registered &
+keeper=$!
 
-set -- ${PORT:+--port "$PORT"} ${ADDRESS:+--address "$ADDRESS"}
-while kill -0 "$child" 2>/dev/null; do
-    # Said again it is a renewal; after the loss of the agent's state it is a new registration.
-    discoctl register "$service" --id "${ID:-$(hostname)}" "$@" --ttl "${lease}s" >/dev/null || true
-    sleep "$((lease / 3 + 1))" &
-    wait "$!" || true
+code=0
+wait "$child" || code=$?
+while kill -0 "$child" 2>/dev/null; do # it was the trap that ended the waiting
+    code=0
+    wait "$child" || code=$?
 done
-discoctl deregister "$service/${ID:-$(hostname)}" >/dev/null || true
-wait "$child"
+kill -TERM "$keeper"
+wait "$keeper" || true
+discoctl deregister "$service/$id" >/dev/null || true
+exit "$code"

@@ -91,11 +91,6 @@ def test_an_application_unit() -> None:
         until(lambda: states(host) == [], "web to be gone")
 
 
-def states(host: Installed) -> list[str]:
-    """Return the states of the instances of `web`."""
-    return [it["state"] for it in host.lines(host.ctl("list", "web", "--all", "-o", "jsonl"))]
-
-
 def test_a_container() -> None:
     """In another pid namespace a lease stands for the process, and nothing else will do."""
     script = (EXAMPLES / "container" / "entrypoint.sh").read_text(encoding="utf-8")
@@ -117,3 +112,27 @@ def test_a_container() -> None:
         host.check("systemctl", "restart", "discoagent")
         host.check("systemctl", "kill", "--signal=KILL", "box")
         until(lambda: states(host) == [], "the lease to end")
+
+
+def test_a_container_ends_with_what_it_runs() -> None:
+    """Its instance is gone at once, not with the lease, and its code is that of its command."""
+    script = (EXAMPLES / "container" / "entrypoint.sh").read_text(encoding="utf-8")
+    with installed(tree={"/opt/container/entrypoint.sh": script}) as host:
+        host.check("systemctl", "start", "discoagent")
+        setting = [f"--setenv=PATH={BIN}:/usr/bin:/bin", "--setenv=SERVICE=web"]
+        setting += ["--setenv=LEASE=600"]
+        ends = "trap 'exit 7' TERM; sleep infinity & wait"
+        inside = ["unshare", "--pid", "--fork", "--mount-proc"]
+        command = [*inside, "/opt/container/entrypoint.sh", "sh", "-c", ends]
+        host.check("systemd-run", "-q", "--unit=box", *setting, *command)
+        until(lambda: states(host) == ["passing"], "web to be registered")
+
+        box = main_pid(host, "box")
+        host.check("sh", "-c", f"kill -TERM $(cat /proc/{box}/task/{box}/children)")
+        until(lambda: states(host) == [], "web to be gone")
+        until(lambda: host.property("ExecMainStatus", "box") == "7", "the code of its command")
+
+
+def states(host: Installed) -> list[str]:
+    """Return the states of the instances of `web`."""
+    return [it["state"] for it in host.lines(host.ctl("list", "web", "--all", "-o", "jsonl"))]
