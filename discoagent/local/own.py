@@ -11,6 +11,7 @@ from discoagent.endpoints import parse
 from discoagent.instance import Body, is_plain, unpack_owner
 from discoagent.local.admission import Admission
 from discoagent.local.checks.checking import Checking
+from discoagent.local.checks.schedule import Hurry
 from discoagent.local.door import Caller
 from discoagent.local.entries import Entries
 from discoagent.local.lifetimes import Lifetimes
@@ -84,7 +85,7 @@ class Own:
         raw = entry.body
         if entry.kind is Kind.SERVICE and isinstance(raw, bytes) and not is_plain(raw):
             body = Body.unpack(raw)
-            self.checking.bind(entry.key, unpack_owner(entry.owner).uid, body, known=True)
+            self.checking.bind(entry.key, unpack_owner(entry.owner).uid, body, Hurry.NONE)
             self.upkeep.revive(entry, body)
 
     def _ended(self, keys: Sequence[Key], word: str) -> None:

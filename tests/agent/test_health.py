@@ -63,10 +63,14 @@ def test_a_restart_is_no_event_for_checks(cluster: Cluster) -> None:
 def test_a_killed_agent_leaves_no_command(cluster: Cluster) -> None:
     """One that hangs ends with it, and so does what it has begun."""
     mark_of_ours = f"33.{os.getpid()}"
-    hangs = Check.exec(["sh", "-c", f"sleep {mark_of_ours} & sleep {mark_of_ours}"], timeout=300)
+    script = f"sleep {mark_of_ours} & sleep {mark_of_ours}; true"
+    hangs = Check.exec(["sh", "-c", script], timeout=300)
+    well = Check.exec(["true"], interval=0.1)
     with Disco(cluster["a"].socket, timeout=DEADLINE) as here:
-        here.register("web", check=hangs, static=True)
-        wait_until(lambda: len(processes_with(mark_of_ours)) >= 3)
+        here.register("hangs", check=hangs, static=True)
+        wait_until(lambda: len(processes_with(mark_of_ours)) == 3)
+        here.register("well", check=well, static=True)
+        wait_until(lambda: here.list("well"))  # by then the former one is known to be under way
         cluster["a"].stop(signal.SIGKILL)
 
     wait_until(lambda: not processes_with(mark_of_ours))

@@ -18,6 +18,7 @@ HOLDS = """
 import subprocess, sys
 from discoagent.local.checks.guard import Guard
 guard = Guard()
+guard.begin()
 for script in ("sleep 600 & echo $!; wait", "echo $$; exec sleep 600"):
     group = subprocess.Popen(["sh", "-c", script], start_new_session=True)
     guard.watch(group.pid)
@@ -66,6 +67,7 @@ def _is_leader(pid: int) -> bool:
 def test_a_warden_that_was_ended() -> None:
     """The next command begins another, which knows of all."""
     guard = Guard()
+    guard.begin()
     with a_group() as one, a_group() as two:
         guard.watch(one.pid)
         first = guard._warden
@@ -73,7 +75,7 @@ def test_a_warden_that_was_ended() -> None:
         first.kill()
         first.wait()
         guard.watch(two.pid)  # told in vain
-        guard.watch(two.pid)
+        guard.begin()
         second = guard._warden
         assert second is not None
         assert second.pid != first.pid
@@ -88,6 +90,7 @@ def test_a_warden_that_was_ended() -> None:
 def test_a_good_end() -> None:
     """Kills nobody: whoever ends well has ended its commands."""
     guard = Guard()
+    guard.begin()
     with a_group() as process:
         guard.watch(process.pid)
         guard.close()
@@ -102,8 +105,9 @@ def test_no_warden_can_be_begun(
     monkeypatch.setattr(sys, "executable", "/no/such/interpreter")
     guard = Guard()
     with caplog.at_level(logging.WARNING):
+        guard.begin()
+        guard.begin()
         guard.watch(1)
-        guard.watch(2)
         guard.forget(1)
         guard.close()
 

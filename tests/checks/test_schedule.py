@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discoagent.local.checks.schedule import FIRST_WITHIN, Schedule, Slot
+from discoagent.local.checks.schedule import Hurry, Schedule, Slot
 
 MANY = 10_000
 
@@ -22,10 +22,12 @@ class Asked:
         self.took: dict[str, float] = {}
         self.most = 0
 
-    def add(self, what: str, interval: float, *, user: int = 0, known: bool = False) -> Slot[str]:
+    def add(
+        self, what: str, interval: float, *, user: int = 0, hurry: Hurry = Hurry.SOON
+    ) -> Slot[str]:
         """Add a check."""
         lane = next(iter(self.schedule._lanes))
-        return self.schedule.add(what, lane, user, interval, self.now, known=known)
+        return self.schedule.add(what, lane, user, interval, self.now, hurry=hurry)
 
     def run(self, until: float) -> None:
         """Let the time pass."""
@@ -57,7 +59,7 @@ def test_asked_at_its_interval() -> None:
     asked.run(60.0)
     times = [when for when, _ in asked.asked]
 
-    assert times[0] <= FIRST_WITHIN
+    assert times[0] <= Hurry.SOON.value
     assert times[1] - times[0] <= 5.0
     assert {round(two - one, 3) for one, two in pairwise(times[1:])} == {5.0}
 
@@ -79,10 +81,19 @@ def test_what_is_known_is_in_no_hurry() -> None:
     """After a restart the first round is spread, too."""
     asked = Asked()
     for number in range(1_000):
-        asked.add(f"x{number}", 5.0, known=True)
+        asked.add(f"x{number}", 5.0, hurry=Hurry.NONE)
     asked.run(1.0)
 
     assert 100 <= len(asked.asked) <= 300
+
+
+def test_what_somebody_waits_for_is_asked_at_once() -> None:
+    """Without any luck."""
+    asked = Asked()
+    asked.add("x", 5.0, hurry=Hurry.NOW)
+    asked.run(0.0)
+
+    assert asked.asked == [(0.0, "x")]
 
 
 def test_a_slow_one_is_asked_again_when_it_is_done() -> None:
@@ -119,7 +130,7 @@ def test_one_user_does_not_hold_up_another() -> None:
     asked.run(60.0)
     times = [when for when, what in asked.asked if what == "mine"]
 
-    assert times[0] <= 10.0 + FIRST_WITHIN + 2.0
+    assert times[0] <= 10.0 + Hurry.SOON.value + 2.0
     assert all(two - one <= 5.0 + 2.0 for one, two in pairwise(times))
 
 

@@ -15,7 +15,7 @@ from discoagent.local.checks.commands import Running
 from discoagent.local.checks.guard import Guard
 from discoagent.local.checks.health import Health, Outcome
 from discoagent.local.checks.listening import Listening
-from discoagent.local.checks.schedule import Schedule, Slot
+from discoagent.local.checks.schedule import Hurry, Schedule, Slot
 from discoagent.local.checks.tcp import Connecting
 from discoagent.local.checks.workers import Workers
 from discoagent.local.lifetimes import Leases
@@ -98,10 +98,10 @@ class Checking:
 
     # -- which entries have checks
 
-    def bind(self, key: Key, uid: int, body: Body, *, known: bool = False) -> None:
+    def bind(self, key: Key, uid: int, body: Body, hurry: Hurry = Hurry.SOON) -> None:
         """Make the checks that an entry has now; those that it had before go on.
 
-        `known`: their states are those of a former life, so that there is no hurry.
+        `hurry`: when those that are new are asked for the first time.
         """
         before = self._entries.get(key)
         if not body.checks:
@@ -113,7 +113,7 @@ class Checking:
             kept = {}
         for each in body.checks:
             check = of(each)
-            one = kept.pop(check, None) or self._new(entry, check, each, known=known)
+            one = kept.pop(check, None) or self._new(entry, check, each, hurry)
             one.entry = entry
             entry.checks.append(one)
         self._entries[key] = entry
@@ -126,7 +126,7 @@ class Checking:
 
         `looked` is called once each was asked; then it is made, or released.
         """
-        self.bind(key, uid, body)
+        self.bind(key, uid, body, Hurry.NOW)
         entry = self._entries.get(key)
         if entry is None or all(it.slot is None for it in entry.checks):
             self.release(key)
@@ -180,7 +180,7 @@ class Checking:
                 return one.health.take(Outcome(state, note), self._loop.time())
         return None
 
-    def _new(self, entry: Checked, check: Check, before: Json, *, known: bool) -> One:
+    def _new(self, entry: Checked, check: Check, before: Json, hurry: Hurry) -> One:
         now = self._loop.time()
         one = One(entry, Health(check, before["state"], flapping=bool(before["flapping"]), now=now))
         interval = check.interval_ms / 1000
@@ -188,7 +188,7 @@ class Checking:
             self._words.grant(entry.key, interval)
         elif check.kind != PORT or one.health.state != PASSING:
             lane = "exec" if check.kind == "exec" else "network"
-            one.slot = self._schedule.add(one, lane, entry.uid, interval, now, known=known)
+            one.slot = self._schedule.add(one, lane, entry.uid, interval, now, hurry=hurry)
         return one
 
     def _drop(self, checks: Iterable[One]) -> None:

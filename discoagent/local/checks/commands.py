@@ -122,6 +122,7 @@ class Running:
 
     def _begun(self, user: User, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
         """Start the command, in a thread: that may take long where disks or file servers do."""
+        self._guard.begin()
         process = subprocess.Popen(
             self._command,
             stdin=subprocess.DEVNULL,

@@ -20,7 +20,7 @@ _log = logging.getLogger("discoagent")
 
 
 class Guard:
-    """Begun with the first command, and anew if it was ended; safe over threads."""
+    """Begun before the first command, and anew if it was ended; safe over threads."""
 
     def __init__(self) -> None:
         self._groups: set[int] = set()
@@ -28,21 +28,23 @@ class Guard:
         self._lock = threading.Lock()
         self._warned = False
 
+    def begin(self) -> None:
+        """Be ready to `watch`: what is started next shall be known as soon as it is."""
+        with self._lock:
+            if self._warden is None:
+                self._begin()
+
     def watch(self, group: int) -> None:
         """Have this process group killed if we end before `forget`."""
         with self._lock:
             self._groups.add(group)
-            if self._warden is None:
-                self._begin()
-            else:
-                self._tell(group)
+            self._tell(group)
 
     def forget(self, group: int) -> None:
         """Leave this group alone: call it before its leader is reaped, for then it is nobody's."""
         with self._lock:
             self._groups.discard(group)
-            if self._warden is not None:
-                self._tell(-group)
+            self._tell(-group)
 
     def close(self) -> None:
         """Watch nothing any more, and kill nobody."""

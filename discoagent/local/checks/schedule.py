@@ -7,14 +7,23 @@ under way: nobody's commands that hang hold up another's.
 """
 
 import heapq
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import Generic, TypeVar
 
-FIRST_WITHIN = 0.25  # seconds
 HEAP_SLACK = 64
 
 T = TypeVar("T")
+
+
+class Hurry(Enum):
+    """Within how many seconds a check is asked for the first time; no later than an interval."""
+
+    NOW = 0.0  # somebody waits for it
+    SOON = 0.25  # nothing is known of it yet
+    NONE = math.inf  # its state is known
 
 
 class Slot(Generic[T]):
@@ -53,12 +62,12 @@ class Schedule(Generic[T]):
         return self._count
 
     def add(
-        self, what: T, lane: str, user: int, interval: float, now: float, *, known: bool
+        self, what: T, lane: str, user: int, interval: float, now: float, *, hurry: Hurry
     ) -> Slot[T]:
-        """Have a check asked; with `known` there is no hurry, for its state is known."""
+        """Have a check asked."""
         slot = Slot(what, lane, user, interval)
         self._count += 1
-        self._push(slot, now + self._luck() * (interval if known else min(interval, FIRST_WITHIN)))
+        self._push(slot, now + self._luck() * min(interval, hurry.value))
         return slot
 
     def drop(self, slot: Slot[T]) -> None:
