@@ -15,6 +15,7 @@ import os
 import subprocess
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -83,20 +84,26 @@ def installation(root: Path, chosen: Iterable[str]) -> Iterator[Step]:
 
 
 def removal(root: Path) -> Iterator[Step]:
-    """Plan what stops the agent and takes away what `installation` puts in place."""
+    """Plan what stops the agent and takes away what `installation` and `enable` put in place."""
     there = [place for place in (_place(root, path) for path in shipped()) if place.exists()]
     live = _is_this_host(root) and BOOTED.is_dir()
-    for unit in [place.name for place in there if place.suffix == ".service"] if live else []:
-        all_of_it = unit.replace("@.", "@*.")
-        yield _running(
-            ["systemctl", "stop", all_of_it]
-            if all_of_it != unit
-            else ["systemctl", "disable", "--quiet", "--now", unit]
-        )
+    units = {place: place.name.replace("@.", "@*.") for place in there if _is_unit(place)}
+    for place, instances in units.items():
+        if live and instances == place.name:
+            yield _running(["systemctl", "disable", "--quiet", "--now", place.name])
+        elif live:
+            yield _running(["systemctl", "stop", instances])
+    for link in sorted((root / PLACES[".service"]).parent.glob("*.wants/*")):
+        if any(fnmatch(link.name, instances) for instances in units.values()):
+            yield Step("remove", str(link), partial(_remove, link))
     for place in there:
         yield Step("remove", str(place), partial(_remove, place))
     if live and there:
         yield _running(["systemctl", "daemon-reload"])
+
+
+def _is_unit(place: Path) -> bool:
+    return place.parent.name == "system"
 
 
 def _announcements(places: Iterable[Path]) -> Iterator[list[str]]:
@@ -143,12 +150,12 @@ def _write(place: Path, text: str) -> None:
 
 
 def _remove(place: Path) -> None:
-    """Remove a file, and its directory if it is a unit's own and empty now."""
+    """Remove a file, if it is there still, and its directory if it is a unit's own and empty."""
     with _denied(place):
-        place.unlink()
-        if place.parent.name.endswith(".d") and place.parent.parent.name == "system":
-            with contextlib.suppress(OSError):  # it holds what is not ours
-                place.parent.rmdir()
+        place.unlink(missing_ok=True)
+    if _is_unit(place.parent):
+        with contextlib.suppress(OSError):  # it is gone, or holds what is not ours
+            place.parent.rmdir()
 
 
 def _run(command: list[str]) -> None:

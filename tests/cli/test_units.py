@@ -92,13 +92,22 @@ def test_what_was_put_in_place_is_taken_away(ask: Ask, tmp_path: Path) -> None:
     mine = tmp_path / DROP_INS / "mine.conf"
     ask("install-units", "--root", str(tmp_path), "--drop-in", OWNERS)
     mine.write_text("[Service]\n")
+    enabled = {
+        tmp_path / ETC / "multi-user.target.wants" / "discoagent.service",
+        tmp_path / ETC / "web.service.wants" / "discoagent-register@web.service",
+    }
+    for link in enabled:
+        link.parent.mkdir()
+        link.symlink_to(f"/{UNIT}")
     before = tree(tmp_path)
 
     plan = ask("uninstall-units", "--root", str(tmp_path), "--dry-run", "-o", "json").json
     assert tree(tmp_path) == before
-    assert {it["target"] for it in plan} == {str(tmp_path / name) for name in before} - {str(mine)}
+    files = {str(tmp_path / name) for name in before} | set(map(str, enabled))
+    assert {it["target"] for it in plan} == files - {str(mine)}
     assert ask("uninstall-units", "--root", str(tmp_path), "-o", "json").json == plan
     assert tree(tmp_path) == {str(DROP_INS / "mine.conf"): "[Service]\n"}
+    assert [path.name for path in (tmp_path / ETC).iterdir()] == [DROP_INS.name]
 
     again = ask("uninstall-units", "--root", str(tmp_path))
     assert (again.code, again.out) == (0, "")

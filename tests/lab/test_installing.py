@@ -100,12 +100,14 @@ def test_a_stay(tmp_path: Path) -> None:
         until(lambda: ("added", "last") in seen(host), "what was registered last")
         assert seen(host) == [("added", "web"), ("synced", None), ("added", "last")]
 
+        host.check("systemctl", "enable", "--quiet", "discoagent-register@web")
         host.check("systemctl", "stop", "web", "watch")
         assert "discoagent" in running(host)
         host.check(f"{BIN}/discoctl", "leave")
         host.check(f"{BIN}/discoctl", "uninstall-units")
         host.check("rm", "-r", "/opt/discoagent")
         assert running(host) == ""
+        assert list(host.path("/etc/systemd/system").rglob("discoagent*")) == []
         for listing in (["list-unit-files"], ["list-units", "--all"]):
             assert host.run("systemctl", *listing, "--no-legend", "discoagent*").stdout == ""
         assert not host.path("/run/discoagent/agent.sock").exists()
