@@ -2,6 +2,7 @@
 
 from discoagent.aio.base import Base
 from discoagent.client import calls, tending
+from discoagent.client.asking import query_wait_ms
 from discoagent.client.lasting import milliseconds
 from discoagent.instance import Instance, Json
 
@@ -33,14 +34,13 @@ class Tending(Base):
     async def drain_plan(self, id: str | None = None) -> list[Json]:  # noqa: A002
         """Return what a `drain` would leave, by service; see `Disco.drain_plan`."""
         node = (await self._ask(calls.hello())).node
-        wait_ms = milliseconds(self.timeout, "timeout")
+        wait_ms = query_wait_ms(self.timeout)
         if id is None:
             own = await self._ask(tending.visible(node=node, wait_ms=wait_ms))
         else:
             own = [tending.of_node(await self._ask(calls.get(id, wait_ms=wait_ms)), node)]
-        services = {it.service for it in own}
-        usable = await self._ask(tending.visible(*services, wait_ms=wait_ms)) if services else []
-        return tending.plan(own, usable)
+        there = await self._ask(tending.beside(own, wait_ms=wait_ms)) if own else []
+        return tending.plan(own, there)
 
     async def reload(self, *, dry_run: bool = False) -> Json:
         """Have configuration and service files read again; see `Disco.reload`."""

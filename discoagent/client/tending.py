@@ -5,12 +5,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from discoagent.client import calls
+from discoagent.client.asking import query_wait_ms
 from discoagent.client.base import Base
 from discoagent.client.calls import read_row
 from discoagent.client.lasting import Row, milliseconds
 from discoagent.client.session import Call
 from discoagent.errors import Refused
 from discoagent.instance import Instance, Json
+from discoagent.rules import NAMES_MAX
 
 
 def ttl(name: str, word: str, note: str = "") -> Call[Row]:
@@ -52,6 +54,12 @@ def with_details(row: Row, details: Iterable[Json]) -> Instance:
 def visible(*services: str, node: str | None = None, wait_ms: int) -> Call[list[Instance]]:
     """Ask for every visible instance."""
     return calls.list_instances(services, tags=(), node=node, usable=False, wait_ms=wait_ms)
+
+
+def beside(own: list[Instance], *, wait_ms: int) -> Call[list[Instance]]:
+    """Ask for the instances of the same services: of all, if they are too many to be named."""
+    services = {it.service for it in own}
+    return visible(*(services if len(services) <= NAMES_MAX else ()), wait_ms=wait_ms)
 
 
 def of_node(instance: Instance, node: str) -> Instance:
@@ -114,14 +122,12 @@ class Tending(Base):
         `before` and `after` count the usable instances in the whole cluster; `last`: none is left.
         """
         node = self._pool.ask(calls.hello()).node
-        wait_ms = milliseconds(self.timeout, "timeout")
+        wait_ms = query_wait_ms(self.timeout)
         if id is None:
             own = self._pool.ask(visible(node=node, wait_ms=wait_ms))
         else:
             own = [of_node(self._pool.ask(calls.get(id, wait_ms=wait_ms)), node)]
-        services = {it.service for it in own}
-        usable = self._pool.ask(visible(*services, wait_ms=wait_ms)) if services else []
-        return plan(own, usable)
+        return plan(own, self._pool.ask(beside(own, wait_ms=wait_ms)) if own else [])
 
     def reload(self, *, dry_run: bool = False) -> Json:
         """Have configuration and service files read again; for those who may run the node.

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from discoagent.client import Disco
+from discoagent.client.disco import Spec
+from discoagent.rules import NAMES_MAX
 from tests.agent.harness import scratch_directory, start_agent, wait_until
 from tests.cli.agents import Agent
 from tests.cli.ctl import ANSWER_SECONDS, Ask
@@ -141,6 +143,15 @@ def test_drain(pair: Pair, ask: Ask) -> None:
         ]
         assert [it.id for it in there.list()] == ["b"]
         assert ask("drain", "--dry-run").code == 0  # nothing is usable here any more
+
+
+def test_more_services_are_drained_than_one_question_may_name(tmp_path: Path, ask: Ask) -> None:
+    with start_agent(tmp_path) as agent, Disco(agent.socket, timeout=ANSWER_SECONDS) as disco:
+        disco.register_many([Spec(f"s{number}", static=True) for number in range(NAMES_MAX + 1)])
+        planned = ask("drain", "--dry-run", "--socket", agent.socket)
+
+        assert planned.code == 1
+        assert planned.out.count(" 1 -> 0: last instance\n") == NAMES_MAX + 1
 
 
 def test_nothing_to_drain(ask: Ask) -> None:
