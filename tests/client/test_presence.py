@@ -17,13 +17,7 @@ from discoagent.errors import InvalidRequest, NoInstance, Refused
 from discoagent.presence import PresenceEvent
 from tests.agent.harness import DEADLINE, Cluster, wait_until
 
-# A node that says nothing is down after the shortest time that the rules allow.
-QUICK = {
-    "timing.heartbeat_interval": "200ms",
-    "timing.suspect_after": "400ms",
-    "timing.down_after": "1600ms",
-    "timing.restart_grace": "0",
-}
+NO_GRACE = {"timing.restart_grace": "0"}
 TRACKING = """
 import sys
 from discoagent import Disco
@@ -185,7 +179,7 @@ def test_a_client_that_is_closed_leaves(cluster: Cluster, here: Disco) -> None:
 def test_a_node_that_dies_or_leaves_takes_its_metas_along() -> None:
     """Those of the same key on other nodes stay."""
     with (
-        Cluster("a", "b", "c", settings=QUICK) as cluster,
+        Cluster("a", "b", "c", settings=NO_GRACE) as cluster,
         client(cluster, "a") as here,
         client(cluster, "b") as leaving,
         client(cluster, "c") as dying,
@@ -203,6 +197,28 @@ def test_a_node_that_dies_or_leaves_takes_its_metas_along() -> None:
 
         assert [event.cause for event in replay.events[-2:]] == ["node-down", "node-left"]
         assert replay.shown == {"alice": [mine.meta]}
+
+
+def test_a_newcomer_sees_who_is_there_and_a_node_that_returns_brings_its_metas_back() -> None:
+    """The very same ones, with their refs: nobody tracked anew."""
+    with Cluster("a", settings=NO_GRACE) as cluster, client(cluster, "a") as here:
+        alice = here.track("room", "alice", {"on": "a"})
+        cluster.start("b")
+        with client(cluster, "b") as there:
+            replay = Replay(there)
+            assert replay.shown == {"alice": [alice.meta]}
+            bob = there.track("room", "bob")
+            replay.until(("added", "bob"))
+
+            cluster["a"].process.send_signal(signal.SIGSTOP)
+            replay.until(("removed", "alice"))
+            assert replay.shown == {"bob": [bob.meta]}
+            cluster["a"].process.send_signal(signal.SIGCONT)
+            replay.until(("added", "alice"))
+
+            assert [event.cause for event in replay.events[-2:]] == ["node-down", "node-returned"]
+            assert replay.shown == {"alice": [alice.meta], "bob": [bob.meta]}
+        wait_until(lambda: here.presence("room") == {"alice": [alice.meta]})
 
 
 def test_events_replayed_are_the_list(here: Disco, there: Disco) -> None:
