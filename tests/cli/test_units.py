@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from discoagent.cli import installing
+from discoagent.errors import DiscoError
 from tests.agent.users import as_user
 from tests.cli.ctl import Ask
 from tests.house.project import ROOT
@@ -128,6 +130,19 @@ def test_a_root_that_is_not_ours(ask: Ask, tmp_path: Path) -> None:
     ran = as_user(65_534, lambda: ask("install-units", "--root", "/proc/self/root"))
     assert ran.code == 4
     assert "run it as root" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["no-such-command"], "there is no no-such-command here"),
+        (["sh", "-c", "echo out of order >&2; exit 3"], "failed with 3: out of order"),
+    ],
+)
+def test_a_command_that_comes_to_nothing(command: list[str], said: str) -> None:
+    """The sentence says which, and what it said itself."""
+    with pytest.raises(DiscoError, match=said):
+        installing._running(command).take()
 
 
 def test_the_wheel_has_them(tmp_path: Path) -> None:
