@@ -14,13 +14,14 @@ from discoagent.core.peer import Peer
 from discoagent.core.replica import Replica
 from discoagent.sim.model import Life, serial_of
 from discoagent.sim.reasons import handovers_are_dated, removals_have_reasons, verdicts_have_reasons
-from discoagent.sim.step import Step, members_of
+from discoagent.sim.step import Step, Token, members_of
 
 if TYPE_CHECKING:
     from discoagent.sim.host import Host
     from discoagent.sim.world import World
 
 WHOLE_EVERY = 40  # steps between two looks at all there is; in large worlds more
+TOKEN_LIFE = 20  # events after which a watcher stands where it is by then
 SMALL = 8  # nodes up to which everything is looked at wherever something moved in a step
 
 
@@ -119,6 +120,29 @@ def lookups_answer_what_is_shown(step: Step) -> None:
     if wrong or len(found) != sum(map(len, shown.values())):
         detail = f"{wrong} too much or wrong, {len(found)} in all"
         raise step.fail(lookups_answer_what_is_shown, detail)
+
+
+def tokens_resume_exactly(step: Step) -> None:
+    """Where the core knows what a watcher missed of a node, it missed that and nothing else."""
+    for node in step.nodes():
+        token, shown = step.observer.tokens.get(node.name), _shown(node)
+        missed = None if token is None else step.replica.steps_since(node.name, token.position)
+        if token is not None and missed is not None:
+            seen = dict(token.shown)
+            for event in missed:
+                entry = event.entry or event.before
+                assert entry is not None
+                seen.pop(entry.key, None)
+                if event.entry is not None:
+                    seen[entry.key] = entry
+            if seen != shown:
+                detail = f"{node.name} from {token.position}: {missed} gives {seen}, not {shown}"
+                raise step.fail(tokens_resume_exactly, detail)
+        if missed is None or len(missed) > TOKEN_LIFE:
+            position = step.replica.position(node.name)
+            step.observer.tokens.pop(node.name, None)
+            if position is not None:
+                step.observer.tokens[node.name] = Token(position, shown)
 
 
 def clocks_never_fall(step: Step) -> None:
@@ -230,5 +254,6 @@ WHERE_MOVED: tuple[Callable[[Step], None], ...] = (
 )
 AS_A_WHOLE: tuple[Callable[[Step], None], ...] = (
     lookups_answer_what_is_shown,
+    tokens_resume_exactly,
     invariants_hold,
 )

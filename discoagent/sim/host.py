@@ -24,6 +24,7 @@ from discoagent.core.membership import member_entry
 from discoagent.core.messages import Heartbeat, Parting
 from discoagent.core.replica import Replica
 from discoagent.sim.checks import Checks
+from discoagent.sim.failure import CheckFailed
 from discoagent.sim.hearing import Hearing
 from discoagent.sim.links import PORT, Links, host_of
 from discoagent.sim.model import MEMBER_KEY, Life, Registration
@@ -52,6 +53,9 @@ class Host:
         self.life: Life | None = None
         self.observer = Observer()
         self.paused = False
+        self.newer = (
+            world.profile.mixed and len(world.hosts) % 2 == 0
+        )  # what it ran before its first life
         self.left = False
         self.dark = False  # the power is off: not even a kernel answers
         self.unreachable = 0.0  # when its agent last did not run or was stopped
@@ -98,6 +102,7 @@ class Host:
         self.life.put(next(iter(self.replica.own)))
         self.observer = Observer()
         self.left = False
+        self.newer = world.profile.mixed and not self.newer
         world.say(self.name, f"begins as {self.replica.id} with {len(restored)} entries")
         for entry in restored:
             self.put(entry, world.model.cause(CauseWord.REGISTERED))
@@ -227,7 +232,13 @@ class Host:
 
     def _receive(self, frame: bytes) -> None:
         assert self.replica is not None
-        envelope = self.world.interning.interned(wire.decode(frame))
+        try:
+            envelope = self.world.interning.interned(wire.decode(frame))
+        except wire.WireError as error:
+            if not (self.world.profile.mixed and error.reason == "unknown-kind"):
+                raise CheckFailed("every message is read", self.name, str(error)) from error
+            self.world.unread += 1  # dropped and counted, as by the transport
+            return
         said = f"{envelope.sender} > {type(envelope.message).__name__}"
         self._turn(said, self.replica.receive, envelope)
 

@@ -6,6 +6,7 @@ from discoagent import wire
 from discoagent.core.effects import Answer, Broadcast, Send
 from discoagent.core.limits import MESSAGE_BYTES_MAX
 from discoagent.core.messages import Heartbeat, Message
+from discoagent.sim import versions
 from discoagent.sim.failure import CheckFailed
 from discoagent.sim.network import Channel
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from discoagent.sim.host import Host
 
 PORT = 7000
-HEARTBEAT_BYTES_MAX = 100 - wire.TOPIC_BYTES
+HEARTBEAT_BYTES_MAX = 100 - wire.TOPIC_BYTES  # as this release says it
 
 
 class Links:
@@ -60,6 +61,8 @@ class Links:
         match effect:
             case Broadcast():
                 world.network.publish(host, frame)
+                if host.newer:
+                    self._say_what_nobody_knows()
             case Send(endpoints):
                 for endpoint in endpoints:
                     self._ask(endpoint, frame, effect)
@@ -75,10 +78,21 @@ class Links:
         if host_of(endpoint) in world.hosts:
             world.network.send(host.name, host_of(endpoint), Channel.ASK, frame, None)
 
+    def _say_what_nobody_knows(self) -> None:
+        """Send one peer, another each time, a message of a kind that is new."""
+        host, world = self._host, self._host.world
+        assert host.replica is not None
+        others = [name for name in map(host_of, self._until_made) if name in world.hosts]
+        if others:
+            frame = versions.unheard_of(host.replica.id)
+            world.network.send(host.name, world.random.choice(others), Channel.ASK, frame, None)
+
     def _encode(self, message: Message) -> bytes:
         host, world = self._host, self._host.world
         assert host.replica is not None
         frame = wire.encode(message, host.replica.id)
+        if host.newer:
+            frame = versions.newer(frame)
         kind = type(message).__name__
         world.sent[kind] = world.sent.get(kind, 0) + 1
         bound = HEARTBEAT_BYTES_MAX if isinstance(message, Heartbeat) else MESSAGE_BYTES_MAX

@@ -102,6 +102,7 @@ class Profile:
     boot: tuple[float, ...] = (0.0, 0.0, 0.3, 3.0)
     acquainted: bool = False
     quiet: float = 30.0
+    mixed: bool = False
     timing: Timing = PATIENT
     knobs: Knobs = Knobs()
 
@@ -179,4 +180,5 @@ class Profile:
             ),
             newcomers=luck.choice((0, 0, 0, 1, 2)),
             forgets=rarely(0.1, 0.3),
+            mixed=luck.random() < 0.3,
         )

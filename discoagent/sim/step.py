@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from discoagent.core.effects import Effect, Event
 from discoagent.core.entry import Entry, Key, ReplicaId
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from discoagent.sim.world import World
 
 
+class Token(NamedTuple):
+    """Where a watcher of one node stood, and what it had been shown by then."""
+
+    position: tuple[int, int]
+    shown: dict[Key, Entry]
+
+
 @dataclass(slots=True)
 class Observer:
     """What one life of an agent was seen to show, from its effects alone."""
@@ -26,6 +33,7 @@ class Observer:
     peaks: dict[str, tuple[int, int]] = field(default_factory=dict)
     unsettled_since: dict[str, float] = field(default_factory=dict)
     heard: dict[ReplicaId, float] = field(default_factory=dict)
+    tokens: dict[str, Token] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
 
 

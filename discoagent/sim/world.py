@@ -57,6 +57,7 @@ class World:
         self.network = Network(self)
         self.interning = Interning()
         self.sent: dict[str, int] = {}
+        self.unread = 0  # messages of a kind that the host they came to does not know
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
 

@@ -7,8 +7,17 @@ from collections.abc import Callable
 
 import pytest
 
+from discoagent.sim.chaos import run_seed
+
+SEEDS = 200  # random worlds of which one is to notice
 Patch = Callable[[pytest.MonkeyPatch], None]
 Story = Callable[[], None]
+
+
+def seeds() -> None:
+    """Run random worlds until one fails."""
+    for seed in range(SEEDS):
+        assert run_seed(seed).failure is None
 
 
 class Mutants:
@@ -29,6 +38,16 @@ class Mutants:
     def names(self) -> list[str]:
         """Return the names of all."""
         return list(self._all)
+
+    def put(self, name: str, patch: pytest.MonkeyPatch) -> None:
+        """Put the bug into the core."""
+        self._all[name][0](patch)
+
+    def meaning(self, name: str) -> str:
+        """Return what the bug takes to be right."""
+        meant = self._all[name][0].__doc__
+        assert meant
+        return " ".join(meant.split())
 
     def demand(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Put the bug into the core; its story has to notice."""

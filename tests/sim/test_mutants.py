@@ -12,17 +12,10 @@ from discoagent.core.messages import Delta, Page
 from discoagent.core.peer import PRESENT, Grave, Peer
 from discoagent.core.presence import Presence
 from discoagent.core.ring import Segment
-from discoagent.sim.chaos import run_seed
 from tests.sim import test_repair, test_restarts, test_silence, test_stories
-from tests.sim.mutation import Mutants
+from tests.sim.mutation import Mutants, seeds
 
 mutants = Mutants()
-
-
-def seeds() -> None:
-    """Run random worlds."""
-    for seed in range(60):
-        assert run_seed(seed).failure is None
 
 
 # ---- repair

@@ -1,7 +1,8 @@
 """Stories of repair: deltas that are lost, late or overtaken, and scans of a busy owner."""
 
+from discoagent.core.messages import DigestReply, Hello
 from discoagent.sim import Knobs, Profile, World
-from tests.sim.worlds import ALWAYS, Interference, clock, is_chunk, is_push, three, told
+from tests.sim.worlds import ALWAYS, Interference, clock, is_chunk, is_push, state, three, told
 
 # A request brings one chunk with a page of five entries: a scan takes many.
 PAGED = Knobs(ring_steps=2, chunk_entries=5, chunks=1, chunk_bytes=200)
@@ -141,4 +142,19 @@ def test_a_busy_owner_far_away() -> None:
             break
 
     assert turn < 499
+    world.settle()
+
+
+def test_exchanges_that_are_of_no_use() -> None:
+    """b never learns of d, whatever it asks: the others and it ask each other less and less."""
+    world = three()
+    net = Interference(world)
+    net.keep("d", "b", lambda message: isinstance(message, Hello), times=ALWAYS)
+    for name in "acd":
+        net.keep(name, "b", lambda message: isinstance(message, DigestReply), times=ALWAYS)
+    world.start("d", seeds=("a",))
+    world.run(60)
+
+    assert state(world, "b", "d") is None
+    assert 3 < world.sent["Digest"] < 30
     world.settle()

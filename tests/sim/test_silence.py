@@ -15,6 +15,7 @@ from tests.sim.worlds import (
     is_chunk,
     is_heartbeat,
     is_push,
+    is_tale,
     state,
     three,
     told,
@@ -230,6 +231,29 @@ def test_a_long_sleep() -> None:
 
             assert len(world.events("b")) == before
             world.settle()
+
+
+def test_an_answer_that_waited_while_we_slept() -> None:
+    """z was cut off; it asks, sleeps, and is told of x, which died before z goes on to read it."""
+    world = three(names="abxz")
+    world.partition({"z"}, {"a", "b", "x"})
+    world.run(10)
+    assert world.shown("z") == ["web/z@z"]
+    world.heal()
+    world.partition({"z"}, {"x"})
+    net = Interference(world)
+    answers = [net.keep(name, "z", is_tale, times=ALWAYS) for name in "ab"]
+    world.until(lambda: all(rule.met for rule in answers), within=5)
+    world.pause("z", 8)
+    world.power_off("x")
+    world.run(7.9)
+    for rule in answers:
+        rule.times = 0
+        rule.release()
+    world.run(8)
+
+    assert world.shown("z") == ["web/a@a", "web/b@b", "web/z@z"]
+    assert [row[0] for row in told(world, "z") if row[1] == "x@x"] == ["added", "removed"]
 
 
 @pytest.mark.parametrize("names", ["abc", "abcde"])
