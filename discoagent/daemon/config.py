@@ -6,6 +6,7 @@ reported at once.
 """
 
 import difflib
+import os
 import socket
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -79,7 +80,7 @@ def load(config_file: Path | None, flags: Mapping[str, Any], environ: Mapping[st
     """
     problems: list[str] = []
     given = {"node": Given("this host's name (give --node)", (socket.gethostname(),))}
-    for path in _files(config_file):
+    for path in _files(config_file, problems):
         given |= _from_file(path, problems)
     given |= _from_environment(environ)
     given |= _from_sets(flags.get("set") or (), problems)
@@ -123,11 +124,18 @@ def exposed(config: Config) -> bool:
     return not _is_here(config.bind)
 
 
-def _files(config_file: Path | None) -> list[Path]:
+def _files(config_file: Path | None, problems: list[str]) -> list[Path]:
     """Return the main file (if named, or there), then the drop-ins of `agent.d` beside it."""
     main = config_file or DEFAULT_FILE
-    drop_ins = sorted(main.parent.joinpath("agent.d").glob("*.toml"))
-    return [*([main] if config_file or main.exists() else []), *drop_ins]
+    found = [main] if config_file or os.path.exists(main) else []
+    directory = main.with_name("agent.d")
+    try:
+        found += sorted(path for path in directory.iterdir() if path.suffix == ".toml")
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        problems.append(f"{directory}: {error.strerror or error}")
+    return found
 
 
 def _from_file(path: Path, problems: list[str]) -> dict[str, Given]:
@@ -136,7 +144,7 @@ def _from_file(path: Path, problems: list[str]) -> dict[str, Given]:
     except OSError as error:
         problems.append(f"{path}: {error.strerror or error}")
         return {}
-    except ValueError as error:  # not TOML, or not UTF-8
+    except (ValueError, RecursionError) as error:  # not TOML, or not UTF-8, or nested too deeply
         problems.append(f"{path}: {error}")
         return {}
     given = {}
@@ -203,7 +211,7 @@ def _from_sets(texts: Iterable[str], problems: list[str]) -> dict[str, Given]:
 def _as_toml(text: str) -> object:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 

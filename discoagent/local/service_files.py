@@ -161,6 +161,8 @@ class ServiceFiles:
 
         After a restart of the agent it is not known which file an entry is of.
         """
+        if self._directory in bad:  # itself: it is not known what is in it
+            return []
         gone = []
         for entry in self._entries.services():
             if entry.key not in wanted and _is_of_a_file(entry):

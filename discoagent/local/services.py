@@ -59,7 +59,7 @@ def read(file: str, text: str) -> list[Service]:
     """Return all services of a file. Raises WrongFileError for the first thing that is wrong."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # not TOML, a number too large, too deep
         found = _at_line(str(error))
         line = int(found[1]) if found else None
         message = str(error).replace(found[0], "") if found else str(error)

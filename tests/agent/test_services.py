@@ -49,6 +49,8 @@ def test_a_file() -> None:
     ("text", "line", "field", "said"),
     [
         ("[[service]\n", 1, None, "Expected"),
+        (f"service = {'[' * 9_999}", None, None, "recursion"),
+        (f"service = {'9' * 9_999}", None, None, "digits"),
         ("name = 'web'\n", 1, "name", "no such key"),
         ("[[service]]\nname = 'a'\n[server]\n", 3, "server", "no such key"),
         ("service = 5\n", 1, "service", r"\[\[service\]\]"),
@@ -68,13 +70,13 @@ def test_a_file() -> None:
         (f"[[service]]\nname = '{'x' * 128}'\nport = 1\n", 1, "id", "1 to 128"),
     ],
 )
-def test_what_is_wrong(text: str, line: int, field: str | None, said: str) -> None:
+def test_what_is_wrong(text: str, line: int | None, field: str | None, said: str) -> None:
     """Is named with the line and the field."""
     with pytest.raises(WrongFileError, match=said) as caught:
         services.read("x.toml", text)
 
     assert (caught.value.problem.line, caught.value.problem.field) == (line, field)
-    assert str(caught.value).startswith(f"x.toml:{line}: ")
+    assert str(caught.value).startswith(f"x.toml:{line}: " if line else "x.toml: ")
 
 
 class Files:
@@ -181,6 +183,26 @@ def test_a_bad_file_changes_nothing_of_its_own(tmp_path: Path) -> None:
         assert files.told() == [("removed", "a2")]
 
     in_world(story, services_dir=str(tmp_path))
+
+
+def test_a_directory_that_cannot_be_read_changes_nothing(tmp_path: Path) -> None:
+    """Nobody knows what is in it; where it is gone, nothing is wanted."""
+    directory, aside = tmp_path / "services.d", tmp_path / "aside"
+    directory.mkdir()
+
+    async def story(world: World) -> None:
+        files = Files(world, directory)
+        files.write("a.toml", one("a"))
+        files.apply()
+        directory.rename(aside)
+        directory.write_text("")
+        outcome = files.apply()
+        assert outcome.changes == []
+        assert [it.message for it in outcome.problems] == ["Not a directory"]
+        directory.unlink()
+        assert files.told() == [("removed", "a")]
+
+    in_world(story, services_dir=str(directory))
 
 
 def test_what_came_of_which_file_is_not_known_after_a_restart(tmp_path: Path) -> None:

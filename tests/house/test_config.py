@@ -229,6 +229,22 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
     assert problems(tmp_path) == [f"{tmp_path}: Is a directory"]
 
 
+def test_drop_ins_that_cannot_be_listed(tmp_path: Path) -> None:
+    """Nothing that they say is passed over in silence."""
+    file = written(tmp_path, "")
+    (tmp_path / "agent.d").write_text("")
+
+    assert problems(file) == [f"{tmp_path / 'agent.d'}: Not a directory"]
+
+
+def test_what_is_nested_without_end(tmp_path: Path) -> None:
+    """It is refused as all that cannot be read."""
+    file = written(tmp_path, f"labels = {'[' * 9_999}")
+
+    assert str(file) in problems(file)[0]
+    assert "label" in problems(set=(f"labels.a={'[' * 9_999}",))[0]
+
+
 def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     """Bytes that are no UTF-8 are said to be so."""
     file = tmp_path / "agent.toml"
