@@ -129,6 +129,8 @@ class Registrar:
         self._entries.check_room("service")
         at_ms = self._entries.wall_ms()
         stamp = self._entries.stamp(call, at_ms)
+        if key in self._looking:  # this one was quicker: what is found of the other is not its own
+            self._checking.release(key)
         body = self._new(call, key, wish, stamp)
         row = self._entries.add(key, body.pack(), wish, at_ms, word)
         self._checking.bind(key, unpack_owner(wish.owner).uid, body)

@@ -45,7 +45,7 @@ def _paths(directory: str | None, problems: list[Problem]) -> list[Path]:
 def _text(path: Path, uid: int) -> str:
     name = str(path)
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_opened) as file:
             distrust = _distrust(os.fstat(file.fileno()), uid)
             if distrust:
                 raise WrongFileError(name, None, None, distrust)
@@ -60,8 +60,14 @@ def _text(path: Path, uid: int) -> str:
         raise WrongFileError(name, line, None, "is not UTF-8") from None
 
 
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # else a pipe would have us wait for its writer
+
+
 def _distrust(status: os.stat_result, uid: int) -> str | None:
     """Say why a file is not read: what is in it is done by the agent, for whoever it names."""
+    if not stat.S_ISREG(status.st_mode):
+        return "is no regular file"
     if status.st_uid not in (0, uid):
         return f"belongs to uid {status.st_uid}, neither root nor this agent's user (uid {uid})"
     if status.st_mode & stat.S_IWOTH:

@@ -301,6 +301,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "folder.toml").mkdir()
     (tmp_path / "large.toml").write_text("#" * (services.BYTES_MAX + 1))
     (tmp_path / "other.txt").write_text("nonsense")
+    os.mkfifo(tmp_path / "pipe.toml", 0o600)
     wanted, problems = service_reader.read_all(str(tmp_path), os.getuid())
 
     assert wanted == {}
@@ -308,7 +309,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         ("bytes.toml", 2),
         ("folder.toml", None),
         ("large.toml", None),
+        ("pipe.toml", None),
     ]
+    assert problems[-1].message == "is no regular file"
     assert service_reader.read_all(str(tmp_path / "none"), 0) == ({}, [])
     assert service_reader.read_all(None, 0) == ({}, [])
     assert len(service_reader.read_all(str(tmp_path / "other.txt"), 0)[1]) == 1

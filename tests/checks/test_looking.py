@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from discoagent.checks import Check
+from discoagent.core.entry import Kind
 from discoagent.errors import DiscoError
 from discoagent.local.operations import Register
 from discoagent.local.parsing import parse_call
@@ -14,6 +15,7 @@ from tests.checks.test_checking import details, number, states, tcp, until
 
 FORMER = {"ref": [4_000, 1], "registered_ms": 1, "updated_ms": 1}
 STATIC = {"lifetime": ["static"]}
+KEY = (Kind.SERVICE, "web", "x")
 
 
 class Again:
@@ -99,7 +101,27 @@ def test_its_process_ends_meanwhile() -> None:
         assert again.error is not None
         assert again.error.kind == "none"
         assert world.events == []
-        assert world.own.checking.found((1, "web", "x")) == ()  # type: ignore[arg-type]
+        assert world.own.checking.found(KEY) == ()
+
+    unsettled(story)
+
+
+def test_another_owner_is_quicker() -> None:
+    """It begins as pending, whatever was found of the other, who is told that it is taken."""
+
+    async def story(world: World) -> None:
+        hangs = Check.exec(["sleep", "600"], timeout=60).packed()
+        with socket.create_server(("127.0.0.1", 0)) as listener, a_process() as process:
+            checks = [tcp(number(listener)), hangs]
+            again = Again(world, checks=checks, lifetime=["process", process.pid])
+            await until(lambda: world.own.checking.found(KEY)[0]["state"] == "passing")
+            other = world.ask("register", service="web", id="x", checks=checks[:1], **STATIC)
+            world.registrar.settle()
+            await world.event(2)
+
+        assert (other.state, states(world)) == ("pending", ["pending", "passing"])
+        assert again.error is not None
+        assert again.error.code == 6
 
     unsettled(story)
 
