@@ -225,6 +225,7 @@ def usage_error(error: click.ClickException) -> InvalidRequest:
     param = getattr(error, "param", None)
     field = getattr(param, "name", None)
     message = " ".join(error.format_message().split()).rstrip(".")
+    message = message.removesuffix(" range")  # of what is no number: "not a valid integer range"
     if isinstance(error, click.NoSuchOption):
         field = error.option_name.lstrip("-")
         message = f"no such option: {error.option_name}{_nearest_option(error)}"

@@ -74,9 +74,14 @@ def endpoint(host: str, port: int | None) -> str:
 
 
 def url(instance: Instance) -> str:
-    """`scheme://host:port` with the scheme out of `meta.scheme`, else `tcp`."""
-    scheme = instance.meta.get("scheme") or "tcp"
-    return plain(f"{scheme}://{endpoint(instance.address, instance.port)}")
+    """`scheme://host:port` with the scheme out of `meta.scheme` if it is one, else `tcp`.
+
+    What RFC 3986, 3.1 does not call a scheme may be an option to whoever is given the URL.
+    """
+    scheme = instance.meta.get("scheme", "")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
+        scheme = "tcp"
+    return f"{scheme}://{endpoint(instance.address, instance.port)}"
 
 
 def env(instance: Instance) -> str:

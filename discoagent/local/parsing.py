@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from discoagent import filters, presence_rules, rules
+from discoagent import __version__, filters, presence_rules, rules
 from discoagent.api import WATCH_CREDIT_MAX
 from discoagent.checks import bounds
 from discoagent.core.limits import NODES_MAX
@@ -234,7 +234,8 @@ def parse_call(operation: str, arguments: Mapping[Any, Any]) -> Call:
     known = _OPERATIONS.get(operation)
     if known is None:
         raise InvalidRequest(
-            f"operation: must be one of {', '.join(OPERATIONS)}, not {shorten(operation)}",
+            f"operation: this agent (version {__version__}) knows no {shorten(operation)}, "
+            f"but {', '.join(OPERATIONS)}",
             field="operation",
         )
     values = {}

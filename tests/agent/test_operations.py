@@ -5,7 +5,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from discoagent import api
+from discoagent import __version__, api
 from discoagent.errors import InvalidRequest
 from discoagent.local import operations, parsing
 from discoagent.local.operations import KEEP
@@ -32,6 +32,7 @@ MALFORMED: list[tuple[Any, str, int | None]] = [
 
 REFUSED: list[tuple[str, dict[Any, Any], str, str]] = [
     ("fly", {}, "operation", "register"),
+    ("fly", {}, "operation", f"this agent (version {__version__}) knows no 'fly'"),
     ("ping", {"x": 1}, "x", "no arguments"),
     ("list", {"service": "web"}, "service", "services"),
     ("list", {b"services": []}, "arguments", "services"),

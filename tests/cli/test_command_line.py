@@ -97,6 +97,7 @@ def test_what_is_not_built_does_not_exist(name: str, ask: Ask) -> None:
         (["list", "--sort", ""], "no such key: ''"),
         (["list", "--socket", ""], "socket: an empty path"),
         (["list", "--limit", "0"], "0 is not in the range x>=1"),
+        (["list", "--limit", "x"], "'x' is not a valid integer (see"),
         (["get"], "missing argument 'ID'"),
         (["get", "a", "b"], "unexpected extra argument"),
         (["resolve", "web", "--prefer", "a"], "'a' is not of the form k=v"),

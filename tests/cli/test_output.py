@@ -144,6 +144,14 @@ def test_ipv6_has_brackets_where_there_is_a_port() -> None:
     )
 
 
+@pytest.mark.parametrize("scheme", ["-o /etc/x http", "1a", "h\n", "", "http:"])
+def test_what_is_no_scheme_is_none(scheme: str) -> None:
+    """Whoever says `curl $(discoctl resolve web -o url)` is given one word, and no option."""
+    there = replace(WEB, meta={"scheme": scheme})
+
+    assert printed("url", "many", [there], INSTANCES) == "tcp://10.0.0.5:8080\n"
+
+
 def test_an_instance_whole() -> None:
     """What `get` shows."""
     assert printed("table", "instance", WEB) == (
