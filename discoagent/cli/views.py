@@ -230,7 +230,8 @@ def check_line(it: Json) -> str:
     from discoagent.checks.spec import of
 
     line = f"{of(it)} every {span(it['interval_ms'])}: {it['state']}"
-    line += ", flapping" if it.get("flapping") else ""
+    if it.get("flapping"):
+        line += ", flapping" + (f" (penalty {it['penalty']:g})" if "penalty" in it else "")
     if it.get("ago_ms") is not None:
         line += f" ({span(it['ago_ms'])} ago, in {span(it['took_ms'])})"
     if it.get("failures", 0) > 1:

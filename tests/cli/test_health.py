@@ -101,6 +101,19 @@ def test_ttl(ask: Ask) -> None:
     assert ask("ttl", "well", "job").code == 2
 
 
+def test_flapping(ask: Ask) -> None:
+    """Shown as long as it is held back, with the penalty by which it is."""
+    ask("register", "job", "--static", "--check", "ttl:1h")
+    for word in ("pass", "fail") * 4:
+        ask("ttl", word, "job")
+    assert ask("ttl", "pass", "job", "-o", "json").json["state"] == "critical"
+    (check,) = ask("get", "job", "-o", "json").json["checks"]
+
+    assert check["flapping"]
+    assert 3 < check["penalty"] <= 4
+    assert "critical, flapping (penalty " in ask("get", "job").out
+
+
 def test_maint(ask: Ask) -> None:
     """On and off, of one and of all."""
     ask("register", "web", "--static", "--port", "1")
