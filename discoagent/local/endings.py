@@ -20,8 +20,9 @@ INFO_EXIT = 1 << 3
 GET_INFO = 3 << 30 | INFO_BYTES << 16 | 0xFF << 8 | 11  # _IOWR(0xFF, 11, struct pidfd_info)
 
 
-def cause(pid: int, start: int, fd: int) -> str:
-    """Return the cause's word for a process that has ended; `fd` is its pidfd."""
+def cause(pid: int, start: int, fd: int | None) -> str:
+    """Return the cause's word for a process that has ended; `fd` is its pidfd, None if it was not
+    watched when it did."""
     status = _reaped(fd)
     if status is None:
         status = _unreaped(pid, start)
@@ -44,7 +45,9 @@ def _by_signal(number: int) -> str:
     return f"{CauseWord.EXIT}:{name}"
 
 
-def _reaped(fd: int) -> int | None:
+def _reaped(fd: int | None) -> int | None:
+    if fd is None:
+        return None
     info = bytearray(INFO_BYTES)
     struct.pack_into("Q", info, 0, INFO_EXIT)
     try:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from discoagent.core.effects import Event, EventKind
 from discoagent.core.entry import Cause, CauseWord, Entry, Key, Kind
 from discoagent.core.replica import Replica
-from discoagent.local import owners
+from discoagent.local import endings, owners
 from discoagent.local.lifetimes import Lifetimes
 from discoagent.local.processes import Process
 from discoagent.store import StoredEntry
@@ -48,12 +48,19 @@ def restore(
             revive(entry)
             restored.kept.append(row)
         else:
-            cause = Cause(CauseWord.EXIT, b"", wall_ms)
+            cause = Cause(_ending(entry), b"", wall_ms)
             restored.ended[entry.key] = cause
             restored.events.append(
                 Event(EventKind.REMOVED, replica.id.node, None, entry, cause, clock=0)
             )
     return restored
+
+
+def _ending(entry: Entry) -> str:
+    """Return how the process of an entry ended, which nobody may have reaped yet."""
+    named = owners.process_of(entry.owner)
+    assert named is not None  # what is kept otherwise ends when that is seen
+    return endings.cause(*named, None)
 
 
 def _bound(row: StoredEntry, entry: Entry, lifetimes: Lifetimes, wall_ms: int) -> bool:

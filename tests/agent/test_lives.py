@@ -228,17 +228,24 @@ class Lives(RuleBasedStateMachine):
 
     @rule(data=st.data(), seconds=st.floats(0.1, 14.0))
     def the_agent_is_away(self, data: st.DataObject, seconds: float) -> None:
-        """It is killed, and comes back; some that it watched are gone by then, and reaped."""
+        """It is killed, and comes back; some that it watched have ended by then, or are gone."""
         rows = self._kept()
         self.world.close()
         names = st.sampled_from(sorted(self.processes)) if self.processes else st.nothing()
-        gone = sorted(data.draw(st.sets(names)))
-        for name in gone:
-            _finish(self.processes.pop(name))
+        ended = sorted(data.draw(st.sets(names)))
+        gone = {name for name in ended if data.draw(st.booleans())}
+        processes = [self.processes.pop(name) for name in ended]
+        for name, process in zip(ended, processes, strict=True):
+            (_finish if name in gone else end)(process)
             self.states.pop(name)
         self.loop.now += seconds
         self.loop.run_until_complete(self._return(rows, seconds))
-        self.told(*(("removed", name, "exit", "") for name in gone))
+        for process in processes:
+            _finish(process)
+        causes = ("exit" if name in gone else "exit:SIGKILL" for name in ended)
+        self.told(
+            *(("removed", name, cause, "") for name, cause in zip(ended, causes, strict=True))
+        )
 
     def _kept(self) -> list[StoredEntry]:
         """Return what the store has of the entries."""
