@@ -44,8 +44,13 @@ def ends_and_comes_with(host: Installed, unit: str, service: str) -> None:
 
 def test_a_template_binds_an_entry_to_a_unit() -> None:
     """What it says in its file is registered, with each start of the unit, or when it can be."""
-    said = {"/etc/discoagent/units/web.env": "REGISTER=web --port 8080 --tag v2\n"}
-    with installed(tree={f"{UNITS}/web.service": SERVER, **said}) as host:
+    tree = {
+        f"{UNITS}/web.service": SERVER,
+        f"{UNITS}/worker@.service": "[Service]\nExecStart=sleep infinity\n",
+        "/etc/discoagent/units/web.env": "REGISTER=web --port 8080 --tag v2\n",
+        "/etc/discoagent/units/worker@1.env": "REGISTER=worker --id one\n",
+    }
+    with installed(tree=tree) as host:
         host.check("systemctl", "start", "discoagent")
         host.check("systemctl", "enable", "discoagent-register@web")
         host.check("systemctl", "start", "web")
@@ -63,6 +68,9 @@ def test_a_template_binds_an_entry_to_a_unit() -> None:
         host.check("systemctl", "unmask", "--runtime", "discoagent")
         host.check("systemctl", "start", "discoagent")
         until(lambda: listed(host, "web") == [main_pid(host, "web")], "web, late")
+
+        host.check("systemctl", "start", "worker@1", "discoagent-register@worker@1")
+        assert [it["id"] for it in host.told("list", "worker")] == ["one"]
 
 
 def test_a_drop_in_registers_a_unit() -> None:
