@@ -185,6 +185,15 @@ def test_a_reload_returns_when_it_is_in_force() -> None:
         assert host.property("ActiveState") == "active"
 
 
+def test_a_reload_over_another_socket() -> None:
+    """Of which the unit is told."""
+    place = "/run/discoagent/other.sock"
+    drop_in = {f"{DROP_INS}/socket.conf": f"[Service]\nEnvironment=DISCO_SOCKET={place}\n"}
+    with installed(config=f'socket = "{place}"\n', tree=drop_in) as host:
+        host.check("systemctl", "start", "discoagent")
+        host.check("systemctl", "reload", "discoagent")
+
+
 def test_the_journal_has_priorities_and_fields() -> None:
     """A warning is one to systemd, and says of whom it is."""
     with installed(config=LONELY) as host:
