@@ -9,7 +9,7 @@ import os
 import pwd
 import resource
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +34,7 @@ ANSWER_SECONDS = 1.5
 REFUSALS_KEPT = 32
 PEERS_MAX = 64  # examined at a time: the others are alike
 DIALS_AT_ONCE = 32
+INBOUND_LOOKS, INBOUND_PAUSE = 20, 0.15  # seconds: 3 in all for a connection to come in
 
 
 class _Answer(NamedTuple):
@@ -102,10 +103,10 @@ class Examiner:
         members = self._replica.members(self._now())
         views = [view for view in members if view.replica.node != own]
         limit = asyncio.Semaphore(DIALS_AT_ONCE)
-        missed = _missed(views, parse(str(status["bind"])).port)
-        peers, (advertised, publisher) = await asyncio.gather(
-            asyncio.gather(*(self._peer(view, limit, missed) for view in views[:PEERS_MAX])),
+        peers, (advertised, publisher), missed = await asyncio.gather(
+            asyncio.gather(*(self._peer(view, limit) for view in views[:PEERS_MAX])),
             _both_ports(self._replica.endpoint, limit),
+            _missed(views, parse(str(status["bind"])).port),
         )
         return diagnose(
             Facts(
@@ -125,16 +126,19 @@ class Examiner:
                 store=_look_at(self._store),
                 suspect_after=self._replica.timing.suspect_after,
                 service_problems=tuple(map(str, self._service_problems())),
-                peers=tuple(peers),
+                peers=tuple(
+                    peer._replace(
+                        missed_at=tuple(port for port in missed if peer.endpoint in missed[port])
+                    )
+                    for peer in peers
+                ),
                 refusals=tuple(
                     RefusalFacts(word, text, self._now() - at) for at, word, text in self._refusals
                 ),
             )
         )
 
-    async def _peer(
-        self, view: MemberView, limit: asyncio.Semaphore, missed: Mapping[int, Collection[str]]
-    ) -> PeerFacts:
+    async def _peer(self, view: MemberView, limit: asyncio.Semaphore) -> PeerFacts:
         answer, (router, publisher) = await asyncio.gather(
             self._ask(view.endpoint), _both_ports(view.endpoint, limit)
         )
@@ -148,7 +152,6 @@ class Examiner:
             answered=answer is not None,
             hears_us=answer.hears_us if answer else None,
             skew=answer.skew if answer else None,
-            missed_at=tuple(port for port in missed if view.endpoint in missed[port]),
             boot=view.record.boot if view.record else "",
             version=view.record.version if view.record else "",
         )
@@ -181,10 +184,19 @@ async def _both_ports(text: str, limit: asyncio.Semaphore) -> tuple[DialOutcome,
     )
 
 
-def _missed(views: Iterable[MemberView], port: int) -> dict[int, set[str]]:
-    """Return, for both our ports, from which of the peers that are alive nothing comes in."""
+async def _missed(views: Iterable[MemberView], port: int) -> dict[int, set[str]]:
+    """Return, for both our ports, from which of the peers that are alive nothing comes in.
+
+    Who has just been met is given a moment.
+    """
     alive = [view.endpoint for view in views if view.state is NodeState.ALIVE]
-    return {each: inbound.missed(alive, each) for each in (port, port + 1)}
+    found = {each: set(alive) for each in (port, port + 1)}
+    for _ in range(INBOUND_LOOKS):
+        found = {each: missed & inbound.missed(alive, each) for each, missed in found.items()}
+        if not any(found.values()):
+            break
+        await asyncio.sleep(INBOUND_PAUSE)
+    return found
 
 
 def _look_at(store: Store) -> StateFacts | None:

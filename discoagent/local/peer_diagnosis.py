@@ -88,8 +88,8 @@ def _faults(facts: Facts, peer: PeerFacts) -> Iterator[Diagnosis]:
             State.PROBLEM,
             f"it is down, last heard {peer.heard:.0f} s ago; {OUTCOMES[peer.router]} at "
             f"{peer.endpoint}",
-            "see after its host; if it is gone for good it is forgotten by itself, and by "
-            f"`discoctl forget {peer.node}` at once",
+            "see after its host, and whether it is reached there (its `advertise`); gone for good "
+            f"it is forgotten by itself, and by `discoctl forget {peer.node}` at once",
         )
         return
     unreached = peer.router if peer.router is not DialOutcome.OPEN else peer.publisher

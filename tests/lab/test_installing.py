@@ -87,7 +87,8 @@ def test_a_stay(tmp_path: Path) -> None:
         install(host)
         host.check("systemctl", "enable", "--quiet", "--now", "discoagent")
         before = json.loads(host.check(f"{BIN}/discoctl", "status", "-o", "json"))
-        assert "problem" not in host.check(f"{BIN}/discoctl", "doctor")
+        found = json.loads(host.check(f"{BIN}/discoctl", "doctor", "-o", "json"))
+        assert {it["state"] for it in found} == {"ok"}
         assert host.check("systemctl", "is-enabled", "discoagent") == "enabled\n"
 
         host.check("systemd-run", "-q", "--unit=web", f"{BIN}/python", "-c", SERVER)
