@@ -108,7 +108,8 @@ def test_what_hangs_is_ended_and_started_again() -> None:
 
         assert took < WATCHDOG + 1
         until(lambda: host.ctl("list", "web").returncode == 0, "web to be there again")
-        until(lambda: "watchdog" in journal(host).lower(), "the reason in the journal")
+        until(lambda: "Failed with result 'watchdog'" in journal(host), "the reason in the journal")
+        until(lambda: "most recent call first" in journal(host), "where it hung")
 
 
 def test_without_capabilities() -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,14 @@ def restart(hosts: Fleet, number: int, *command: str) -> None:
     until(lambda: host.property("ActiveState") == "active", "it to be ready")
 
 
+def nothing_was_seen(hosts: Fleet, seen: list[Witness], mark: str) -> None:
+    """Demand that no host saw an event since the last mark, but this one."""
+    mark_by(hosts.discos[0], mark)
+    for witness in seen:
+        assert told(witness.until("added", mark)) == []
+        witness.events.clear()
+
+
 def restarts_are_no_event(rounds: int, *, each: int, wrapped: int) -> None:
     """Restart and kill the agents in turn; nobody sees anything of it."""
     with fleet(3) as hosts:
@@ -60,10 +69,7 @@ def restarts_are_no_event(rounds: int, *, each: int, wrapped: int) -> None:
                 for number in range(3):
                     restart(hosts, number, *RESTART)
                     restart(hosts, number, *KILL)
-                mark_by(hosts.discos[round_ % 3], f"round-{round_}")
-                for witness in seen:
-                    assert told(witness.until("added", f"round-{round_}")) == []
-                    witness.events.clear()
+                nothing_was_seen(hosts, seen, f"round-{round_}")
         assert [len(disco.list()) for disco in hosts.discos] == [total + rounds] * 3
 
 
@@ -80,6 +86,23 @@ def test_twenty_restarts_each_way_are_no_event() -> None:
     restarts_are_no_event(20, each=20, wrapped=7)
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+def test_a_hang_and_deaths_at_once_are_no_event() -> None:
+    """As long as the watchdog of the unit takes; all agents together; and one again and again."""
+    with fleet(3) as hosts, ThreadPoolExecutor(3) as pool:
+        hosts.start_services(each=10, wrapped=3)
+        with witnesses(hosts) as seen:
+            restart(hosts, 1, "systemctl", "kill", "--signal=STOP", "discoagent")
+            nothing_was_seen(hosts, seen, "hung")
+            for again in range(3):
+                list(pool.map(lambda number: restart(hosts, number, *KILL), range(3)))
+                nothing_was_seen(hosts, seen, f"at-once-{again}")
+            for _ in range(6):
+                restart(hosts, 2, *KILL)
+            nothing_was_seen(hosts, seen, "again")
+
+
 @pytest.mark.lab
 def test_an_upgrade_is_no_event(tmp_path: Path) -> None:
     """To a build whose wire knows one feature more, host by host."""
@@ -90,11 +113,12 @@ def test_an_upgrade_is_no_event(tmp_path: Path) -> None:
         with witnesses(hosts) as seen:
             for number in range(3):
                 restart(hosts, number, *RESTART)
-            mark_by(hosts.discos[0], "over")
-            for witness in seen:
-                assert told(witness.until("added", "over")) == []
-        versions = {member.version for disco in hosts.discos for member in disco.members()}
-        assert versions == {NEWER}
+            nothing_was_seen(hosts, seen, "over")
+
+        def versions() -> set[str]:
+            return {member.version for disco in hosts.discos for member in disco.members()}
+
+        until(lambda: versions() == {NEWER}, "all to know what the others are")
 
 
 @pytest.mark.lab
