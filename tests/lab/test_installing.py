@@ -62,7 +62,9 @@ def libraries() -> list[str]:
 
 def seen(host: Booted) -> list[tuple[str, str | None]]:
     """Return what the watch on the host has printed: each event's kind and service."""
-    events = map(json.loads, host.path(SEEN).read_text(encoding="utf-8").splitlines())
+    file = host.path(SEEN)
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    events = map(json.loads, text.split("\n")[:-1])  # whole lines
     return [(it["kind"], it["instance"] and it["instance"]["service"]) for it in events]
 
 
