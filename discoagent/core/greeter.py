@@ -218,7 +218,7 @@ class Greeter:
         """Say who bears that name, or one that nobody could tell from it, and lives elsewhere."""
         members = self._members
         if sender.node == members.id.node:
-            return f"node name {sender.node} is in use at {members.endpoint}, which is this agent"
+            return name_in_use(sender.node, members.endpoint, 0.0)
         bearer = members.by_hash.get(name_hash(sender.node))
         if bearer is not None and bearer != sender.node:
             return f"node name {sender.node} cannot be told from {bearer} in heartbeats: rename it"

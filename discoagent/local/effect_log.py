@@ -86,7 +86,7 @@ class EffectLog:
             self._left_out = 0
         _log.log(logging.WARNING if aloud else logging.DEBUG, "%s", text, extra=_about(peer))
 
-    def log(self, effect: Effect) -> None:  # noqa: C901 - one case an effect
+    def log(self, effect: Effect) -> None:
         """Log one effect; changes of instances are not logged here, watches tell them."""
         match effect:
             case StateChanged():
@@ -95,8 +95,6 @@ class EffectLog:
                 self._refused(effect)
             case Greeted():
                 _log.debug("< welcome of %s at %s", effect.peer, effect.endpoint)
-            case Namesake():
-                _log.error("%s", effect.text)
             case Outranked():
                 _log.warning(
                     "the cluster remembers incarnation %d of this node, which is higher than this "
@@ -107,7 +105,7 @@ class EffectLog:
                 _log.debug("> %s to %s", type(effect.message).__name__, to)
             case Connect() | Dial() | Redial() | Disconnect():
                 _log.debug("= %s %s", type(effect).__name__.lower(), effect.endpoint)
-            case Broadcast() | Emit() | SeenBy():
+            case Broadcast() | Emit() | SeenBy() | Namesake():  # which ends the agent, aloud
                 pass
             case _:
                 assert_never(effect)

@@ -154,7 +154,7 @@ def test_join_by_hand() -> None:
 
 
 def test_a_living_namesake_ends_the_newcomer() -> None:
-    """Exit 6, with the place where the name is in use."""
+    """Exit 6, with the place where the name is in use, said once."""
     with (
         scratch_directory() as directory,
         start_agent(directory, "a") as first,
@@ -162,7 +162,8 @@ def test_a_living_namesake_ends_the_newcomer() -> None:
         start_agent(elsewhere, "a", join=[first.bind], ready=False) as second,
     ):
         assert second.wait() == Conflict.code
-        assert any(f"in use at {first.bind}" in line for line in second.lines)
+        said = f"error: node name a is in use at {first.bind}, heard 0.0 s ago"
+        assert [line for line in second.lines if line.startswith("error")] == [said]
 
 
 def test_an_operator_joins_where_the_name_is_taken() -> None:

@@ -188,7 +188,7 @@ def test_one_that_is_closed_while_the_agent_is_away_does_not_come_back(
 
 def test_one_that_is_closed_while_the_agent_hangs_is_gone_when_it_goes_on(cluster: Cluster) -> None:
     agent = cluster["a"]
-    with Disco(agent.socket, timeout=0.3) as disco, Disco(agent.socket, timeout=DEADLINE) as other:
+    with Disco(agent.socket, timeout=1) as disco, Disco(agent.socket, timeout=DEADLINE) as other:
         closed = disco.register("s", id="closed")
         watch = other.watch("s")
         assert [next(watch).kind for _ in range(2)] == ["added", "synced"]

@@ -232,7 +232,7 @@ class TestRefusing:
         no = self.refusal(greeter, hello(1, "b:1"), ReplicaId("a", 2))
 
         assert no.kind is RefusalKind.NAME
-        assert no.text == "node name a is in use at a:1, which is this agent"
+        assert no.text == "node name a is in use at a:1, heard 0.0 s ago"
 
     def test_a_name_that_is_borne_by_one_who_is_heard(self, greeter: Greeter) -> None:
         """Elsewhere: refused. Once the other is silent, or from the same endpoint: welcome."""
