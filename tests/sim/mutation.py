@@ -4,6 +4,7 @@ A mutant that lives means that a check has gone blind, or that a story has lost 
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -14,10 +15,15 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 Story = Callable[[], None]
 
 
-def seeds() -> None:
+def seeds(first: int = 0) -> None:
     """Run random worlds until one fails."""
-    for seed in range(SEEDS):
+    for seed in range(first, SEEDS):
         assert run_seed(seed).failure is None
+
+
+def seeds_from(first: int) -> Story:
+    """Return the random worlds but for the first ones, which are known to say nothing and cost."""
+    return partial(seeds, first)
 
 
 class Mutants:

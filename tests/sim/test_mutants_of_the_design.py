@@ -30,7 +30,7 @@ from discoagent.core.timing import Timing
 from discoagent.sim.host import Host
 from tests.core.vocabulary import A, B, meet
 from tests.sim import test_repair, test_restarts, test_silence, test_stories
-from tests.sim.mutation import Mutants, Story, seeds
+from tests.sim.mutation import Mutants, Story, seeds, seeds_from
 
 mutants = Mutants()
 
@@ -161,7 +161,7 @@ def no_back_off(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(exchange.Exchange, "_ask", ask)
 
 
-@mutants.caught_by(seeds)
+@mutants.caught_by(seeds_from(110))
 def no_clock_floor(patch: pytest.MonkeyPatch) -> None:
     """A holder that lags ends a scan that another began, and what it cannot name is gone."""
 
