@@ -205,6 +205,30 @@ def test_a_broken_store_is_one_warning_and_no_event(cluster: Cluster, harm: str)
         assert len(list(agent.state.glob("agent.db.broken-*"))) == 1
 
 
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root and unshare"
+)
+def test_a_full_disk_is_one_warning_and_no_event(cluster: Cluster) -> None:
+    """An agent that can keep nothing is told everything again by the clients that hold it."""
+    with (
+        Disco(cluster["a"].socket, timeout=DEADLINE) as disco,
+        Witness(cluster["b"].socket) as b,
+    ):
+        disco.register("s", id="static", static=True)
+        disco.register("s", id="process")
+        for number in SIGNALS:
+            cluster["a"].stop(number)
+            agent = cluster.start("a", program="tests.agent.full_disk")
+            assert sum("cannot be written" in line for line in agent.lines) == 1
+            disco.register("s", id=f"after-{number}")
+        restarted(cluster, "a", signal.SIGKILL)
+        wait_until(lambda: _settled(cluster))
+        mark(cluster, "a", "end")
+
+        added = ["static", "process", *(f"after-{number}" for number in SIGNALS)]
+        assert told(b.until("added", "end")) == [("added", it, "registered") for it in added]
+
+
 def test_former_peers_are_found_without_a_seed(cluster: Cluster) -> None:
     """Whoever was told of nobody still knows who was there."""
     wait_until(lambda: _knows_peers(cluster))
