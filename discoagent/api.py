@@ -66,9 +66,9 @@ that still fits several is refused with code 2.
                 id (nil: SERVICE-PORT, or SERVICE-PID, or SERVICE), tags ([]), meta ({}),
                 lifetime (["process", nil]): ["process", pid or nil: the asker],
                     ["lease", ttl_ms] or ["static"],
-                replace (false), wrapper (nil), checks ([]), verify (false),
+                replace (false), wrapper (nil), checks ([]), verify (false), dry_run (false),
                 ref (nil), registered_ms (nil), updated_ms (nil)
-        -> {"row", "adopted"}
+        -> {"row", "adopted"}; with dry_run {}: nothing is done, but what would be refused is
     update      id; port, address (absent: keep); tags, meta (absent: keep; else the whole of it);
                 tag ([]), untag ([]), set ({}), unset ([]), checks (absent: keep)
         -> {"row"}

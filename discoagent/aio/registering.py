@@ -86,6 +86,10 @@ class Registering(Base):
                 raise
         return registered
 
+    async def may_register(self, spec: Spec) -> None:
+        """Raise what `register` would raise, and register nothing; see `Disco.may_register`."""
+        await self._ask(calls.may_register(spec))
+
     async def wait_seen(self, nodes: str | int = "all", timeout: float | None = None) -> Json:
         """Wait until other nodes have seen all that was changed here; see `Disco.wait_seen`."""
         wait_ms = seeing_ms(timeout)

@@ -112,6 +112,8 @@ class Entry:
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
+        if self._refused is not None:
+            self._warn(f"ran unregistered: {self._refused.message}")
         if self._tell is not None:
             with contextlib.suppress(DiscoError):
                 self._tell(ending.cause)

@@ -5,7 +5,6 @@ ends with CMD whatever becomes of this process; while this process lives it tell
 ended.
 """
 
-import os
 from contextlib import suppress
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from discoagent.cli.child import PASSED_ON, Signals
 from discoagent.cli.command import DURATION, Session, merged, usage, verb
 from discoagent.cli.entry import AWAY, as_instance, attended
 from discoagent.cli.registering import instance_options
-from discoagent.errors import Conflict, DiscoError, NoInstance, Refused
+from discoagent.errors import DiscoError
 
 if TYPE_CHECKING:
     from discoagent.client import Disco
@@ -103,29 +102,17 @@ def _may_start(disco: "Disco", spec: dict[str, Any], *, require: bool) -> None:
     """Raise what speaks against starting CMD.
 
     The agent has the last word when CMD was executed; it is asked before because a CMD that cannot
-    be registered shall not have run at all. An agent that is just starting knows of no owner yet.
+    be registered shall not have run at all.
     """
+    from discoagent.client.disco import Spec
+
     _check_fields(spec)
-    name, instance = spec["name"], spec["id"] or f"{spec['name']}-{spec['port']}"
+    said = {name: value for name, value in spec.items() if name != "check"}
     try:
-        status = disco.status()
-        if not status["ready"] or (spec["id"] is None and spec["port"] is None):
-            return
-        owner = disco.get(f"{name}/{instance}@{status['node']}").owner
-    except NoInstance:
-        return
+        disco.may_register(Spec(**said, checks=spec["check"]))
     except AWAY:
         if require:
             raise
-        return
-    who = f"uid {owner.uid}, pid {owner.pid or '-'}, {owner.exe or 'an unknown executable'}"
-    if not spec["replace"]:
-        raise Conflict(
-            f"{name}/{instance} is taken by {who}; --replace takes it over, --id names another",
-            field="id",
-        )
-    if os.geteuid() not in (0, owner.uid):
-        raise Refused(f"{name}/{instance} belongs to {who}; only that user or root may replace it")
 
 
 def _check_fields(spec: dict[str, Any]) -> None:

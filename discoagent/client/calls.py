@@ -199,6 +199,12 @@ def register(spec: Spec) -> Call[Row]:
     return Call("register", arguments, read_row)
 
 
+def may_register(spec: Spec) -> Call[None]:
+    """Ask what speaks against a registration; nothing is done."""
+    call = register(spec)
+    return Call(call.operation, {**call.arguments, "dry_run": True}, lambda *_: None)
+
+
 def register_again(spec: Spec, body: Body) -> Call[Row]:
     """Say a registration again as it was last confirmed: no event for a new life of the agent."""
     call = register(spec)

@@ -94,6 +94,13 @@ class Registering(Base):
             registered.seen = self.wait_seen(wait_seen, wait_timeout)
         return registered
 
+    def may_register(self, spec: Spec) -> None:
+        """Raise what `register` would raise, and register nothing.
+
+        For a process that is still to begin: as if it were this one.
+        """
+        self._pool.ask(calls.may_register(spec))
+
     def wait_seen(self, nodes: str | int = "all", timeout: float | None = None) -> Json:
         """Wait until other nodes have seen all that this one has changed until now.
 

@@ -267,6 +267,11 @@ class Door:
     # -- changes
 
     def _register(self, caller: Caller, call: operations.Register) -> None:
+        if call.dry_run:
+            self._registrar.rehearse(call, caller.asker)
+            self.answer(caller, {})
+            return
+
         def register() -> None:
             self._answer_made(caller, call, *self._registrar.register(call, caller.asker))
 

@@ -78,6 +78,7 @@ class Register(NamedTuple):
     wrapper: int | None = None
     checks: tuple[HealthCheck, ...] = ()
     verify: bool = False
+    dry_run: bool = False
     ref: tuple[int, int] | None = None
     registered_ms: int | None = None
     updated_ms: int | None = None

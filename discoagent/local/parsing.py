@@ -153,6 +153,7 @@ _OPERATIONS: Mapping[str, _Operation] = {
             "wrapper": _or_none(rules.pid),
             "checks": bounds.read,
             "verify": rules.flag,
+            "dry_run": rules.flag,
             "ref": _or_none(rules.ref),
             "registered_ms": _or_none(rules.number),
             "updated_ms": _or_none(rules.number),

@@ -43,11 +43,7 @@ class Registrar:
 
     def register(self, call: Register, asker: Asker) -> tuple[Row, bool]:
         """Register or change an instance; return its row, and whether it was there before."""
-        wish = self._entries.wish(call.lifetime, call.wrapper, asker)
-        self._admission.admit(call, wish, asker)
-        # Services are few and named often: each name is kept once.
-        key = (Kind.SERVICE, intern(call.service), call.id or _default_id(call, wish))
-        before = self._entries.get(key)
+        key, wish, before = self._admitted(call, asker)
         if before is None:
             return self._add(call, key, wish)
         if owners.same_identity(before.owner, wish.owner):
@@ -55,8 +51,26 @@ class Registrar:
         if not self._entries.lives(before):
             self._entries.make_way(before)
             return self._add(call, key, wish)
-        self._admission.check_replace(call, before, self._entries.kind(before), asker)
         return self._replace(call, before, wish), False
+
+    def rehearse(self, call: Register, asker: Asker) -> None:
+        """Raise what speaks against a registration, and do nothing.
+
+        Not that its process listens elsewhere: of one that is still to begin nobody knows.
+        """
+        self._admitted(call, asker)
+
+    def _admitted(self, call: Register, asker: Asker) -> tuple[Key, Wish, Entry | None]:
+        """Return what is to be registered, and the entry that has its key, if it may be."""
+        wish = self._entries.wish(call.lifetime, call.wrapper, asker)
+        self._admission.admit(call, wish, asker)
+        # Services are few and named often: each name is kept once.
+        key = (Kind.SERVICE, intern(call.service), call.id or _default_id(call, wish))
+        before = self._entries.get(key)
+        ours = before is None or owners.same_identity(before.owner, wish.owner)
+        if before is not None and not ours and self._entries.lives(before):
+            self._admission.check_replace(call, before, self._entries.kind(before), asker)
+        return key, wish, before
 
     def declare(
         self, call: Register, key: Key, wish: Wish, before: Entry | None, *, dry_run: bool

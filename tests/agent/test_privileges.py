@@ -10,9 +10,11 @@ from discoagent.daemon import config
 from discoagent.daemon.config import ConfigError
 from discoagent.errors import DiscoError, Refused
 from discoagent.local import privileges
+from discoagent.local.operations import Register
 from discoagent.local.owners import Asker
 from discoagent.local.policy import Policy
 from discoagent.local.privileges import Privileges
+from discoagent.rules import LifetimeWish
 from tests.agent.harness import Raw, scratch_directory, start_agent
 from tests.agent.local_world import STRANGER, World, in_world, refusal
 from tests.agent.users import as_user
@@ -109,9 +111,14 @@ def test_a_registration_that_the_policy_forbids() -> None:
     async def story(world: World) -> None:
         asker = Asker(4_001, 4_001, 0)
         what = {"service": "web", "lifetime": ["lease", 60_000]}
+        call = Register("web", lifetime=LifetimeWish("static"))
         world.privileges.policy = Policy(register=(("web", ("alice",)),))
         assert refusal(world, "register", asker, **what).kind == "policy"
+        with pytest.raises(Refused):
+            world.registrar.rehearse(call, asker)
         world.privileges.policy = Policy(register=(("web", ("4001",)),))
+        world.registrar.rehearse(call, asker)
+        assert world.story() == []
         assert world.ask("register", asker, **what).owner.uid == 4_001
 
     in_world(story)

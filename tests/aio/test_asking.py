@@ -131,6 +131,8 @@ def test_refusals_are_raised(agent: AgentProcess) -> None:
         assert (type(error), error.field) == (InvalidRequest, "port")
         await disco.register("no", id="x", pid=agent.pid)
         assert isinstance(await error_of(disco.register("no", id="x")), Conflict)
+        assert isinstance(await error_of(disco.may_register(Spec("no", id="x"))), Conflict)
+        await disco.may_register(Spec("no", id="y"))
         assert isinstance(await error_of(disco.deregister("no/x", cause="exit:1")), Refused)
         await disco.deregister("no/x")
         assert isinstance(await error_of(disco.resolve("no")), NoInstance)

@@ -172,6 +172,17 @@ def test_a_taken_id_starts_nothing(agent: Agent, disco: Disco, tmp_path: Path) -
     assert sign.exists()
 
 
+@pytest.mark.parametrize("flag", ["--verify", "--check=tcp"])
+def test_what_the_agent_refuses_starts_nothing(agent: Agent, tmp_path: Path, flag: str) -> None:
+    """It is asked before CMD begins, for a moment would be enough for what cannot be undone."""
+    sign = tmp_path / "sign"
+    answer = ctl("run", "web", flag, "--socket", agent.socket, "--", "touch", str(sign))
+
+    assert answer.code == 2
+    assert len(answer.err.splitlines()) == 1
+    assert not sign.exists()
+
+
 def test_what_cannot_be_executed_was_never_registered(agent: Agent, events: Watch) -> None:
     """No event of it."""
     assert ctl("run", "web", "--socket", agent.socket, "--", "/no/such/command").code == 127

@@ -220,6 +220,11 @@ def test_an_id_of_another_living_process_is_a_conflict(
     with pytest.raises(Conflict, match=str(sleeper.pid)):
         disco.register("taken", id="x")
 
+    with pytest.raises(Conflict, match=str(sleeper.pid)):
+        disco.may_register(Spec("taken", id="x"))
+    disco.may_register(Spec("taken", id="free"))
+    assert [it.id for it in disco.list("taken")] == ["x"]
+
     assert disco.register("taken", id="x", replace=True).instance.lifetime.pid == os.getpid()
     assert taken.instance.lifetime.pid == os.getpid()
 
