@@ -118,7 +118,8 @@ class Network:
         self._world.at(delay, lambda: self._release(source, target))
 
     def _release(self, source: str, target: str) -> None:
-        if self.is_cut(source, target) or not self._world.hosts[target].running:
+        host = self._world.hosts.get(target)
+        if self.is_cut(source, target) or host is None or not host.running:
             return
         frames = self._waiting.pop((source, target), [])
         if frames and not self.calm and self._world.random.random() < self.profile.loss:
