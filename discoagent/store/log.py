@@ -127,16 +127,16 @@ class Log:
             self._trim(events[-1].seen_ms)
 
     def keep_checkpoint(self, life: int, it: Checkpoint) -> None:
-        """Keep one more checkpoint; of all together so many bytes, the latest."""
+        """Keep one more checkpoint, and of those before it as many as there is room for."""
         row = (life, it.number, it.seen_ms, crc32(it.entries), it.entries)
         insert(self._db, "checkpoints", [row])
         too_old = self._db.execute(
             "SELECT life, number FROM (SELECT life, number, sum(length(entries)) "
             "OVER (ORDER BY life DESC, number DESC) AS kept FROM checkpoints) "
-            "WHERE kept > ? ORDER BY life DESC, number DESC LIMIT 1",
-            (CHECKPOINT_BYTES_KEPT,),
+            "WHERE kept > ? AND (life, number) < (?, ?) ORDER BY life DESC, number DESC LIMIT 1",
+            (CHECKPOINT_BYTES_KEPT, life, it.number),
         ).fetchone()
-        if too_old is not None and too_old != row[:2]:
+        if too_old is not None:
             self._db.execute("DELETE FROM checkpoints WHERE (life, number) <= (?, ?)", too_old)
 
     def forget_before(self, life: int) -> None:

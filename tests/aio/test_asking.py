@@ -43,6 +43,26 @@ def test_queries(agent: AgentProcess) -> None:
     with_client(agent.socket, story)
 
 
+def test_the_past(agent: AgentProcess) -> None:
+    async def story(disco: AsyncDisco) -> None:
+        held = await disco.register("past", id="1", port=80)
+        (added,) = await disco.history("past/1")
+        assert added.seen_at is not None
+        await held.close()
+
+        assert [it.cause for it in await disco.why_instance("past/1")] == [
+            "registered",
+            "deregistered",
+        ]
+        assert await disco.history(since="1ms") == [] or disco.missing is None
+        assert [it.port for it in await disco.at(added.seen_at, "past")] == [80]
+        assert await disco.at("-1h", "past") == []
+        assert disco.missing is not None
+        assert disco.missing.since is None
+
+    with_client(agent.socket, story)
+
+
 def test_what_an_operator_asks(agent: AgentProcess) -> None:
     async def story(disco: AsyncDisco) -> None:
         assert "discoagent_ready" in await disco.metrics()
