@@ -95,6 +95,10 @@ class Chronicle:
 
     def tell(self, events: list[Event]) -> None:
         """Keep what one call of the replica changed, and tell watchers of it."""
+        if not self._history.begun and not self.watches:
+            # What others show is the log's baseline, and nobody is told of it: a newcomer learns of
+            # all there is at once.
+            events = [event for event in events if event.node == self._me]
         for logged in self._history.follow(events):
             if logged.event.node == self._me:
                 self.keeping.note(logged.event)

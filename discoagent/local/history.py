@@ -127,9 +127,12 @@ class History:
 
     def _look(self, told: "Sequence[str] | dict[str, Event]") -> bool:
         """Move all that moved, but for those of whom events tell; was there any?"""
+        nodes = self._replica.moved()
+        if not nodes and self._me in told:
+            return False
         positions = self._vector.positions
         found = False
-        for node in (*self._replica.moved(), self._me):
+        for node in (*nodes, self._me):
             if node in told:
                 continue
             position = self._replica.position(node)
