@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from sys import intern
 
 from discoagent import rules
-from discoagent.checks.spec import PORT, Json, carried, of, worst
+from discoagent.checks.spec import PASSING, PORT, Json, carried, of, worst
 from discoagent.core.entry import Cause, CauseWord, Entry, Key, Kind
 from discoagent.core.replica import Shown
 from discoagent.errors import InvalidRequest, NoInstance, Refused
@@ -120,6 +120,8 @@ class Registrar:
             waiting.append(then)
             return True
         body = self._new(call, key, wish, self._entries.stamp(call, self._entries.wall_ms()))
+        self._entries.check_room("service")
+        rules.entry_size(key[1], key[2], body.pack())
         uid = unpack_owner(wish.owner).uid
         if not body.checks or not self._checking.look(key, uid, body, lambda: self._looked(key)):
             return False
@@ -143,28 +145,28 @@ class Registrar:
         self._entries.check_room("service")
         at_ms = self._entries.wall_ms()
         stamp = self._entries.stamp(call, at_ms)
-        if key in self._looking:  # this one was quicker: what is found of the other is not its own
-            self._checking.release(key)
         body = self._new(call, key, wish, stamp)
         row = self._entries.add(key, body.pack(), wish, at_ms, word)
         self._checking.bind(key, unpack_owner(wish.owner).uid, body)
         return row, stamp.again
 
     def _new(self, call: Register, key: Key, wish: Wish, stamp: Stamp) -> Body:
-        checks = carried(call.checks, self._checking.found(key)) if call.checks else ()
-        checks += self._port_checks(call, wish, None)
-        return Body(
+        body = Body(
             address=call.address or self._address,
             port=call.port,
             tags=call.tags,
             meta=call.meta,
-            state=worst(checks),
+            state=PASSING,
             lifetime=wish.lifetime,
             registered_ms=stamp.registered_ms,
             updated_ms=stamp.updated_ms,
             ref=stamp.ref,
-            checks=checks,
         )
+        checks = self._port_checks(call, wish, None)
+        if call.checks:
+            found = self._checking.found(key, unpack_owner(wish.owner).uid, body)
+            checks = carried(call.checks, found) + checks
+        return body._replace(checks=checks, state=worst(checks)) if checks else body
 
     def _change(self, call: Register, before: Entry, wish: Wish) -> Row:
         """Register again by the same owner: nothing happens where nothing differs."""

@@ -101,29 +101,54 @@ def test_its_process_ends_meanwhile() -> None:
         assert again.error is not None
         assert again.error.kind == "none"
         assert world.events == []
-        assert world.own.checking.found(KEY) == ()
+        assert world.own.checking.states(KEY) == []
 
     unsettled(story)
 
 
 def test_another_owner_is_quicker() -> None:
-    """It begins as pending, whatever was found of the other, who is told that it is taken."""
+    """At another port it begins as pending, whatever was found of the other, who is told that it is
+    taken."""
 
     async def story(world: World) -> None:
         hangs = Check.exec(["sleep", "600"], timeout=60).packed()
         with socket.create_server(("127.0.0.1", 0)) as listener, a_process() as process:
-            checks = [tcp(number(listener)), hangs]
-            again = Again(world, checks=checks, lifetime=["process", process.pid])
-            await until(lambda: world.own.checking.found(KEY)[0]["state"] == "passing")
-            other = world.ask("register", service="web", id="x", checks=checks[:1], **STATIC)
+            here = {"address": "127.0.0.1", "port": number(listener)}
+            lifetime = ["process", process.pid]
+            again = Again(world, checks=[tcp(), hangs], lifetime=lifetime, **here)
+            await until(lambda: found_first(world) == "passing")
+            there = {**here, "port": 1}
+            world.ask("register", service="web", id="x", checks=[tcp()], **there, **STATIC)
             world.registrar.settle()
-            await world.event(2)
 
-        assert (other.state, states(world)) == ("pending", ["pending", "passing"])
+        assert states(world) == ["pending"]
         assert again.error is not None
         assert again.error.code == 6
 
     unsettled(story)
+
+
+def found_first(world: World) -> str:
+    """Return the state of the first check of what is not there yet."""
+    return world.own.checking.states(KEY)[0][0]
+
+
+def test_one_that_is_too_large(tmp_path: Path) -> None:
+    """Is refused before anything is asked, as ever."""
+
+    async def story(world: World) -> None:
+        meta = ", ".join(f"k{n} = '{'x' * 1_000}'" for n in range(20))
+        text = (
+            f"[[service]]\nname = 'web'\nmeta = {{ {meta} }}\ncheck = {{ tcp = '127.0.0.1:1' }}\n"
+        )
+        (tmp_path / "a.toml").write_text(text)
+        (problem,) = world.own.services.apply().problems
+        assert "16384" in problem.message
+        world.registrar.settle()
+        assert world.events == []
+        assert world.own.checking.states((Kind.SERVICE, "web", "web")) == []
+
+    unsettled(story, services_dir=str(tmp_path))
 
 
 def test_what_does_not_wait() -> None:

@@ -88,6 +88,7 @@ class Checking:
         self._environment = environment
         self._workers = Workers(loop)
         self._guard = Guard()
+        self._commands: list[Running] = []
         self._schedule: Schedule[One] = Schedule(LANES, luck)
         self._words = Leases(loop, self._unsaid)
         self._entries: dict[Key, Checked] = {}
@@ -134,10 +135,13 @@ class Checking:
         entry.looked = looked
         return True
 
-    def found(self, key: Key) -> tuple[Json, ...]:
-        """Return the checks of an entry as it holds them, in the states in which they are."""
+    def found(self, key: Key, uid: int, body: Body) -> tuple[Json, ...]:
+        """Return the checks that are made of an entry, in the states in which they are; none if
+        they are made elsewhere than this body says, or as another user."""
         entry = self._entries.get(key)
-        healths = [it.health for it in entry.checks] if entry else []
+        if entry is None or not entry.same_place(Checked(key, uid, body)):
+            return ()
+        healths = [it.health for it in entry.checks]
         return tuple(held(it.check, it.state, flapping=it.flapping) for it in healths)
 
     def release(self, key: Key) -> None:
@@ -161,12 +165,10 @@ class Checking:
         """Check nothing any more."""
         if self._timer is not None:
             self._timer.cancel()
-        running = [it.running for entry in self._entries.values() for it in entry.checks]
         for key in list(self._entries):
             self.release(key)
-        for each in running:
-            if each is not None:
-                each.close()
+        for running in self._commands:
+            running.close()
         self._words.close()
         self._workers.close()
         self._guard.close()
@@ -271,6 +273,8 @@ class Checking:
             environment={**self._environment, **_about(one.entry)},
             guard=self._guard,
         )
+        # Also one that was dropped before it had begun is to be gone at our end.
+        self._commands = [it for it in self._commands if it.lingers] + [one.running]
         return one.running.cancel
 
     def _get(self, one: One, check: Check, done: Callable[[Outcome], None]) -> Callable[[], object]:
