@@ -95,11 +95,10 @@ class Greeter:
         for peer in self._members.peers.values():
             if peer.state in PRESENT and not peer.welcomed:
                 effects += self.greet([peer.endpoint], now)
-        if not self.welcomed and not self._said:
-            here = (peer for peer in self._members.peers.values() if peer.state in PRESENT)
-            somebody = next(here, None)
-            if somebody is not None:
-                effects += self.again(somebody.endpoint, now)
+        if not self.welcomed:  # whatever else is under way: a seed that is no more never answers
+            here = [it.endpoint for it in self._members.peers.values() if it.state in PRESENT]
+            if here and not any(map(self.greets, here)):
+                effects += self.again(here[0], now)
         return effects + self._greet_forgotten(now) + self._pump(now)
 
     def _greet_forgotten(self, now: float) -> list[Effect]:

@@ -1,7 +1,8 @@
 """Aimed worlds: what once broke a draft of the protocol, told as a story."""
 
 from discoagent.core.effects import EventKind
-from discoagent.sim import Restore, World
+from discoagent.core.timing import Timing
+from discoagent.sim import Profile, Restore, World
 from tests.sim.worlds import three
 
 
@@ -129,3 +130,28 @@ def test_thirty_agents_that_boot_together() -> None:
     assert world.until(acquainted, within=2) < 2
     world.run(10)
     assert world.sent.get("Digest", 0) == 0
+
+
+def test_the_only_welcome_is_lost_while_dead_seeds_are_greeted() -> None:
+    """Nobody ever welcomed a, so it greets b back, and b knows it: but a Hello of b's to a seed
+    that is no more is always under way. b asks a again all the same, and is ready.
+
+    (What is lost here is luck; the state machine found this world.)
+    """
+    timing = Timing(restart_grace=7.0, forget_after=25.0)
+    world = World(0, Profile(loss=0.1, ordered=False, timing=timing))
+    for name in "abc":
+        world.start(name)
+    world.run(2)
+    world.leave("b")
+    world.crash("c")
+    world.register("a", "web", "1")
+    world.start("d")
+    for _ in range(2):
+        world.cut("a", "a")
+        world.heal()
+    world.power_off("d")
+    world.start("b")
+
+    world.settle()
+    assert world.replica("b").ready
