@@ -18,6 +18,7 @@ from discoagent.sim.failure import CheckFailed
 from discoagent.sim.links import PORT
 from discoagent.sim.profile import LARGE, Profile
 from discoagent.sim.step import members_of
+from discoagent.sim.trace import Progress
 from discoagent.sim.world import Restore, World
 
 SERVICES = ("web", "db", "api")
@@ -212,10 +213,13 @@ class Chaos:
 
 
 def run_seed(
-    seed: int, echo: Callable[[str], None] | None = None, profile: Profile | None = None
+    seed: int,
+    echo: Callable[[str], None] | None = None,
+    profile: Profile | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Run one seed from chaos to peace, in a world of this profile, or one that the seed draws."""
-    world = World(seed, profile or Profile.swarm(seed), echo)
+    world = World(seed, profile or Profile.swarm(seed), echo, progress)
     failure, agreement = None, 0.0
     try:
         with _collecting_less(world.profile):

@@ -239,7 +239,7 @@ class Host:
                 raise CheckFailed("every message is read", self.name, str(error)) from error
             self.world.unread += 1  # dropped and counted, as by the transport
             return
-        said = f"{envelope.sender} > {type(envelope.message).__name__}"
+        said = f"<- {envelope.sender}: {type(envelope.message).__name__}"
         self._turn(said, self.replica.receive, envelope)
 
     def _drain(self) -> None:
@@ -256,14 +256,14 @@ class Host:
                 self._checks.hears(envelope.message)
                 effects = replica.receive(envelope, clock)
                 if effects or moved:
-                    self.done(f"a heartbeat of {self._checks.sender(envelope.message)}", effects)
+                    self.done(f"<- {self._checks.sender(envelope.message)}: Heartbeat", effects)
                     moved = members_of(replica).moved
-        self.done(f"{len(heard)} heartbeats", [])
+        self.done(f"takes in {len(heard)} heartbeats", [])
 
     def _greet_seeds(self, life: Life) -> None:
         if self.life is not life or self.replica is None:
             return
-        self._turn("seeds", self.replica.seeds, self.seeds)
+        self._turn("greets its seeds", self.replica.seeds, self.seeds)
         interval = SEED_INTERVAL if self.replica.ready else SEED_RETRY
         self.later(interval, lambda: self._greet_seeds(life))
 
@@ -282,7 +282,7 @@ class Host:
         self._flush_due = False
         assert self.replica is not None
         self._flushed = self.replica.own.clock
-        self._turn("flush", self.replica.flush)
+        self._turn("pushes what is new", self.replica.flush)
 
     def _turn(self, label: str, verb: Callable[..., list[Effect]], *arguments: object) -> None:
         assert self.replica is not None

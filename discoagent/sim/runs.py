@@ -64,7 +64,8 @@ class Outcome:
 def run_one(seed: int, profile: Profile | None, replay: Replay, *, log: bool, raw: bool) -> int:
     """Run one world; return the exit code: 1 if a check failed."""
     began = time.monotonic()
-    report = run_seed(seed, print if log and not raw else None, profile)
+    log = log and not raw
+    report = run_seed(seed, print if log else None, profile, None if log else _Progress().at)
     _finish(_outcome([report], time.monotonic() - began), replay, raw=raw)
     if not raw:
         print(f"trace {report.digest}")
@@ -73,17 +74,33 @@ def run_one(seed: int, profile: Profile | None, replay: Replay, *, log: bool, ra
 
 def run_many(seeds: range, profile: Profile | None, replay: Replay, *, raw: bool) -> int:
     """Run all; say how it goes on stderr, and in the end what came of it."""
-    began = told = time.monotonic()
+    began = time.monotonic()
+    progress = _Progress()
     reports: list[Report] = []
     failed = 0
     for done, seed in enumerate(seeds, 1):
-        reports.append(run_seed(seed, None, profile))
+        reports.append(run_seed(seed, None, profile, progress.at))
         failed += reports[-1].failure is not None
-        if time.monotonic() - told > PROGRESS_EVERY:
-            told = time.monotonic()
-            print(f"{done} of {len(seeds)} seeds, {failed} failed", file=sys.stderr, flush=True)
+        progress.say(f"{done} of {len(seeds)} seeds, {failed} failed")
     _finish(_outcome(reports, time.monotonic() - began), replay, raw=raw)
     return bool(failed)
+
+
+class _Progress:
+    """Says on stderr how it goes, now and then."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def say(self, how: str) -> None:
+        """Say it, unless something was said just now."""
+        if time.monotonic() - self._said > PROGRESS_EVERY:
+            self._said = time.monotonic()
+            print(how, file=sys.stderr, flush=True)
+
+    def at(self, virtual: float, steps: int) -> None:
+        """Say how far one world is."""
+        self.say(f"{virtual:.1f} virtual s, {steps:,} steps")
 
 
 def _outcome(reports: list[Report], took: float) -> Outcome:

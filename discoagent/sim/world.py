@@ -19,7 +19,7 @@ from discoagent.sim.interning import Interning
 from discoagent.sim.model import Model, Registration
 from discoagent.sim.network import Network
 from discoagent.sim.profile import Profile
-from discoagent.sim.trace import Trace
+from discoagent.sim.trace import Progress, Trace
 
 ON_ITS_WAY = 5.0
 BACK_OFF_MAX = 30.0  # of exchanges: what waits that long is still to be said after healing
@@ -45,12 +45,13 @@ class World:
         seed: int = 0,
         profile: Profile | None = None,
         echo: Callable[[str], None] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.seed = seed
         self.profile = profile if profile is not None else Profile()
         self.random = random.Random(seed)
         self.now = 0.0
-        self.trace = Trace(echo)
+        self.trace = Trace(echo, progress)
         self.model = Model()
         self.hosts: dict[str, Host] = {}
         self.names: list[str] = []  # of the hosts, sorted

@@ -19,14 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from discoagent.core import messages
-from discoagent.core.effects import Event, EventKind
 from discoagent.core.messages import Message
 from discoagent.core.timing import Timing
 from discoagent.sim import Profile, Restore, World
+from discoagent.sim.words import event_in_words
 from tests.sim.worlds import Interference
 
 COMMAND, OUTPUT = " " * 4, " " * 6
-SIGNS = {EventKind.ADDED: "+", EventKind.UPDATED: "~", EventKind.REMOVED: "-"}
 RESTORES = {"store": Restore.STORE, "nothing": Restore.NOTHING, "reboot": Restore.REBOOT}
 
 
@@ -71,7 +70,7 @@ class Player:
             fresh = events if life is not host.observer else events[known:]
             self._told[name] = host.observer, len(events)
             if fresh and host.running:
-                news.setdefault(tuple(_counted(map(_in_words, fresh))), []).append(name)
+                news.setdefault(tuple(_counted(map(event_in_words, fresh))), []).append(name)
         for told, names in news.items():
             for each in told:
                 yield f"{' '.join(names)}: {each}"
@@ -203,12 +202,6 @@ class Player:
 def _of(kind: str) -> Callable[[Message], bool]:
     wanted: type = getattr(messages, kind)
     return lambda message: isinstance(message, wanted)
-
-
-def _in_words(event: Event) -> str:
-    entry = event.entry or event.before
-    assert entry is not None
-    return f"{SIGNS[event.kind]} {entry.name}/{entry.id}@{event.node} {event.cause.word}"
 
 
 def _counted(words: Iterable[str]) -> Iterator[str]:

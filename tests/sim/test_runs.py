@@ -4,9 +4,23 @@ import json
 
 import pytest
 
+from discoagent.core.effects import Answer, Dial, Disconnect, Effect, Redial, Send
+from discoagent.core.messages import (
+    Absent,
+    Digest,
+    DigestReply,
+    Page,
+    Probe,
+    SyncChunk,
+)
 from discoagent.core.presence import Presence
+from discoagent.sim import runs, trace
 from discoagent.sim.__main__ import main
 from discoagent.sim.profile import PATIENT, Profile
+from discoagent.sim.words import in_words
+from tests.core.vocabulary import A
+
+LAST = Page(A, 2, 9, {}, ())
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -16,14 +30,71 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 def test_one_world_with_its_log(capsys: pytest.CaptureFixture[str]) -> None:
     """The same seed, the same log, to the last step."""
-    runs = []
+    logs = []
     for _ in range(2):
         assert main(["--seed", "7", "--nodes", "2", "--seconds", "2"]) == 0
-        runs.append([line for line in lines(capsys) if not line.startswith("took")])
+        logs.append([line for line in lines(capsys) if not line.startswith("took")])
 
-    assert runs[0] == runs[1]
-    assert any("begins as a.10000000000" in line for line in runs[0])
-    assert runs[0][-5].startswith("1 seeds, 0 failed")
+    assert logs[0] == logs[1]
+    assert any("begins as a.10000000000" in line for line in logs[0])
+    assert any(line.split()[1:] == ["b", "->", "a:", "Hello"] for line in logs[0])
+    assert logs[0][-5].startswith("1 seeds, 0 failed")
+
+
+def test_the_log_of_trouble_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each kind of message and of effect has words of its own."""
+    flags = "--nodes 4 --services 1 --seconds 60 --churn 3 --loss 0.2 --restart 4s --partition 8s"
+    assert main(["--seed", "5", *flags.split()]) == 0
+    told = lines(capsys)
+
+    for said in (
+        "shows + web/s0@",
+        "DeltaMessage ",
+        "SyncRequest ",
+        "SyncChunk ",
+        "Welcome ",
+        "Probe ",
+        "ProbeReply ",
+        "Farewell restart",
+        "for suspect, was alive: silent for",
+    ):
+        assert any(said in line for line in told), said
+
+
+@pytest.mark.parametrize(
+    ("effect", "said"),
+    [
+        (Send(("b:1", "c:1"), Digest(1, ((A, 3),))), "-> b, c: Digest a at 3"),
+        (Answer(A, DigestReply(1, ())), "-> a: DigestReply nobody"),
+        (Answer(A, Probe(1, ())), "-> a: Probe yourself"),
+        (Answer(A, SyncChunk(1, True, (Absent(A),))), "-> a: SyncChunk no a"),
+        (
+            Answer(A, SyncChunk(1, True, (LAST,))),
+            "-> a: SyncChunk a page of 0 after 2 at 9, the last",
+        ),
+        (Answer(A, SyncChunk(1, False, ())), "-> a: SyncChunk and more"),
+        (Dial("b:1"), "dials b"),
+        (Disconnect("b:1"), "hangs up on b"),
+        (Redial("b:1"), "connects to b anew"),
+    ],
+)
+def test_what_is_rare_has_words_as_well(effect: Effect, said: str) -> None:
+    """Whatever a replica may ask for."""
+    assert in_words(effect) == said
+
+
+def test_a_long_run_says_how_far_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On stderr, so that what came of it stands alone."""
+    monkeypatch.setattr(runs, "PROGRESS_EVERY", -1.0)
+    monkeypatch.setattr(trace, "STEPS", 500)
+    assert main(["--seed", "1", "--quiet"]) == 0
+    assert main(["--seeds", "2", "--nodes", "2", "--seconds", "1"]) == 0
+    said = capsys.readouterr().err
+
+    assert " virtual s, 500 steps" in said
+    assert "2 of 2 seeds, 0 failed" in said
 
 
 def test_without_a_log(capsys: pytest.CaptureFixture[str]) -> None:
