@@ -130,10 +130,14 @@ class Span:
         """Is it known what was shown at any moment of it?"""
         return self.anchor is not None and bool(self.life.begun_ms)
 
-    @property
-    def whole(self) -> bool:
-        """Does it reach back to where the log of this life began?"""
-        return self.known and self.low == self.life.begun
+    def before(self, ms: int) -> int:
+        """Return the number up to which all events on disk were seen before a moment."""
+        number = 0
+        for chunk in self.chunks:
+            if chunk.latest >= ms or chunk.last > min(self.high, self.disk_ends):
+                break
+            number = chunk.last
+        return number
 
 
 class Record:
@@ -235,28 +239,31 @@ class Record:
         """
         since = max(since_ms or 0, self._now.since_ms)
         spans = self._spans
-        begun = [n for n, it in enumerate(spans) if it.life.begun_ms and it.life.begun_ms <= since]
+        begun = [n for n, it in enumerate(spans) if it.known and it.low_ms < since]
         told = _Telling(since, find=find)
-        for span in spans[begun[-1] if begun else 0 :]:
-            self._tell(told, span, wanted, diffs=find or len(spans) > 1)
+        for place, span in enumerate(spans[begun[-1] if begun else 0 :]):
+            after = 0 if place else span.before(since)
+            self._tell(told, span, wanted, after, diffs=find or len(spans) > 1)
         known = next((span for span in spans if span.known), None)
         begins = known.low_ms if known else self._now.lives[-1].began_ms
         told.told.begins_ms = max(begins, self._now.since_ms)
         return told.told
 
-    def _tell(self, told: "_Telling", span: Span, wanted: Wanted, *, diffs: bool) -> None:
-        """Tell of one life, after those before it."""
-        life = span.life
+    def _tell(
+        self, told: "_Telling", span: Span, wanted: Wanted, after: int, *, diffs: bool
+    ) -> None:
+        """Tell of one life, after those before it; of this one from an event on."""
+        life, low = span.life, max(span.low, after)
         begun = not (diffs and span.known)
-        for each in self._events(span, 0, max(life.number, span.high), wanted):
-            if not begun and each.number > span.low:
+        for each in self._events(span, after, max(life.number, span.high), wanted):
+            if not begun and each.number > low:
                 begun = True
-                told.begin(self._state(span, span.low, wanted), span)
+                told.begin(self._state(span, low, wanted), span)
             if life.caught_up is not None and each.number > life.caught_up:
                 told.catch_up(life)
             told.take(each)
         if not begun:
-            told.begin(self._state(span, span.low, wanted), span)
+            told.begin(self._state(span, low, wanted), span)
         if life.caught_up is not None:
             told.catch_up(life)
 

@@ -308,6 +308,9 @@ def random_story(seed: int, steps: int, directory: Path) -> None:
         assert unsure < len(known)
         told = read.told(ALL, None, find=True)
         assert replayed(told.events) == shown(world, node)
+        since = luck.choice(known)[0]
+        latest = read.told(ALL, since, find=True).events
+        assert latest == [it for it in told.events if it.seen_ms >= since]
     finally:
         world.close()
 

@@ -100,6 +100,9 @@ class World(Cluster):
 
     def close(self) -> None:
         """Give everything back."""
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.run_until_complete(asyncio.sleep(0))
         for store in self.stores.values():
             store.close()
         self._loop.close()
