@@ -23,6 +23,7 @@ for script in ("sleep 600 & echo $!; wait", "echo $$; exec sleep 600"):
     group = subprocess.Popen(["sh", "-c", script], start_new_session=True)
     guard.watch(group.pid)
 guard.forget(group.pid)
+print("told", flush=True)
 sys.stdin.read()
 """
 
@@ -50,7 +51,8 @@ def test_when_it_is_killed() -> None:
         [sys.executable, "-c", HOLDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdout is not None
-        ours, other = sorted((int(holder.stdout.readline()) for _ in range(2)), key=_is_leader)
+        lines = {holder.stdout.readline().strip() for _ in range(3)}
+        ours, other = sorted(map(int, lines - {"told"}), key=_is_leader)
         watched, forgotten = os.pidfd_open(ours), os.pidfd_open(other)
         holder.kill()
 
