@@ -68,7 +68,7 @@ class Past:
         self._wall_ms = wall_ms
         self._loop = loop
         self._writing: asyncio.TimerHandle | None = None
-        self._checkpoint_after: int | None = None  # the event of the last one
+        self._checkpoint_after: int | None = None  # the event of the last one; None: none is due
         self._checkpoint_at = 0.0
         self._checkpointing: asyncio.Handle | asyncio.Task[None] | None = None
 
@@ -101,6 +101,7 @@ class Past:
         """Write what is left."""
         if self._checkpointing is not None:
             self._checkpointing.cancel()
+        self._checkpoint_after = None  # what comes now is the next life's
         self._write()
 
     def lives(self) -> list[StoredLife]:

@@ -8,9 +8,11 @@ import pytest
 
 from discoagent.core.effects import EventKind
 from discoagent.core.entry import Entry
+from discoagent.local import past as past_module
 from discoagent.local.record import Missing, Name, Now, Record, State, Then, Wanted
 from discoagent.rules import Target
 from discoagent.store.events import LoggedEvent
+from tests.agent.harness import wait_until
 from tests.agent.token_world import NODES, World, end, three
 from tests.core.vocabulary import entry
 
@@ -273,6 +275,29 @@ def test_events_that_the_disk_missed(world: World) -> None:
     missing = record(world, "a").at(lost, ALL).missing
     assert missing is not None
     assert missing.since_ms is None
+
+
+def test_checkpoints_come_with_the_events(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So some of the events that are kept always lead from one; after the end there is none."""
+    monkeypatch.setattr(past_module, "CHECKPOINT_EVENTS", 3)
+    monkeypatch.setattr(past_module, "CHECKPOINT_SHARE", 0)
+    world.checkpoint("a")
+    (first,) = world.stores["a"].shelves()[1].checkpoints
+    world.put("b", entry("1"), entry("2"))
+    world.pasts["a"]._write()
+    assert world.pasts["a"]._checkpointing is None, "too few events"
+    world.put("b", entry("3"))
+    world.pasts["a"]._write()
+
+    def checkpoints() -> list[int]:
+        world.turn()
+        world.stores["a"].flush(5.0)
+        return world.stores["a"].shelves()[1].checkpoints
+
+    assert wait_until(lambda: (found := checkpoints())[1:] and found) == [first, first + 3]
+    world.put("b", *(entry(each, b"v2") for each in "123"))
+    world.pasts["a"].close()
+    assert world.pasts["a"]._checkpointing is None
 
 
 def random_story(seed: int, steps: int, directory: Path) -> None:

@@ -102,7 +102,7 @@ class World(Cluster):
         """Give everything back."""
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self.turn()
         for store in self.stores.values():
             store.close()
         self._loop.close()
@@ -128,6 +128,10 @@ class World(Cluster):
         self.pasts[node].begin()
         if self.caught_up:
             self.pasts[node].catch_up()
+
+    def turn(self) -> None:
+        """Let what is due in the loop be done."""
+        self._loop.run_until_complete(asyncio.sleep(0))
 
     def checkpoint(self, node: str) -> None:
         """Have an agent keep what it shows."""
