@@ -41,5 +41,5 @@ def noticed(name: str) -> tuple[int, str] | None:
 def row(name: str) -> str:
     """Return what the table says of a bug."""
     found = noticed(name)
-    by = "its scenario alone" if found is None else f"seed {found[0]}: {found[1]}"
+    by = "its story alone" if found is None else f"seed {found[0]}: {found[1]}"
     return f"| `{name}` | {EVERY[name].meaning(name)} | {by} |"

@@ -3,11 +3,13 @@ the other files.
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
 from discoagent.core import exchange, inbox, steps
+from discoagent.core.chain import Chain
 from discoagent.core.detector import Detector
 from discoagent.core.effects import (
     Answer,
@@ -22,7 +24,16 @@ from discoagent.core.entry import UNKNOWN, Cause, Entry, ReplicaId
 from discoagent.core.greeter import WIRE, Greeter
 from discoagent.core.hearsay import Hearsay
 from discoagent.core.membership import Membership
-from discoagent.core.messages import Acquaintance, Delta, Hello, Page, Refusal, Standing, Want
+from discoagent.core.messages import (
+    Acquaintance,
+    Delta,
+    Hello,
+    Page,
+    Refusal,
+    Standing,
+    SyncChunk,
+    Want,
+)
 from discoagent.core.peer import Asked, Peer
 from discoagent.core.replica import Replica
 from discoagent.core.sync import Assembly, Sync
@@ -31,6 +42,7 @@ from discoagent.sim.host import Host
 from tests.core.vocabulary import A, B, meet
 from tests.sim import test_repair, test_restarts, test_silence, test_stories
 from tests.sim.mutation import Mutants, Story, seeds, seeds_from
+from tests.sim.test_mutants_of_messages import scenario
 
 mutants = Mutants()
 
@@ -199,6 +211,36 @@ def live_deltas_go_into_an_assembly(patch: pytest.MonkeyPatch) -> None:
 
     original = inbox.Inbox._deltas
     patch.setattr(inbox.Inbox, "_deltas", deltas)
+
+
+@mutants.caught_by(partial(scenario, "phoenix-148-stale-transfer"))
+def a_stale_transfer_is_taken(patch: pytest.MonkeyPatch) -> None:
+    """Whatever a transfer brings is how it is now."""
+
+    def chunk(self: Sync, chunk: SyncChunk, sender: ReplicaId, now: float) -> list[Effect]:
+        effects = original(self, chunk, sender, now)
+        for part in chunk.parts:
+            peer = self._members.peers.get(part.replica.node)
+            if isinstance(part, Delta) and peer and part.until < peer.node.chain.clock:
+                peer.node.chain = Chain(part.replica)
+                effects += self._members.joined(peer, peer.node.chain.join(part) or [], now)
+        return effects
+
+    original = Sync.chunk
+    patch.setattr(Sync, "chunk", chunk)
+
+
+@mutants.caught_by(partial(scenario, "phoenix-175-growth-on-update"))
+def updates_leave_the_old_version(patch: pytest.MonkeyPatch) -> None:
+    """What an owner updates is added, and nothing goes for it."""
+
+    def put(self: Chain, entry: Entry, cause: Cause) -> object:
+        if entry.shown:
+            self.index.get((entry.kind, entry.name), {}).pop(entry.id, None)
+        return original(self, entry, cause)
+
+    original = Chain.put
+    patch.setattr(Chain, "put", put)
 
 
 # ---- names
