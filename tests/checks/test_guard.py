@@ -55,11 +55,12 @@ def test_when_it_is_killed() -> None:
         ours, other = sorted(map(int, lines - {"told"}), key=_is_leader)
         watched, forgotten = os.pidfd_open(ours), os.pidfd_open(other)
         holder.kill()
-
-    assert gone(watched)
-    assert not select.select([forgotten], [], [], 0)[0]
-    os.kill(other, signal.SIGKILL)
-    os.close(forgotten)
+    try:
+        assert gone(watched)
+        assert not select.select([forgotten], [], [], 0)[0]
+    finally:
+        os.kill(other, signal.SIGKILL)
+        os.close(forgotten)
 
 
 def _is_leader(pid: int) -> bool:
