@@ -122,6 +122,25 @@ def lookups_answer_what_is_shown(step: Step) -> None:
         raise step.fail(lookups_answer_what_is_shown, detail)
 
 
+def readings_tell_what_is_known(step: Step) -> None:
+    """What is told of a node, and of one entry, is what is known and shown of them."""
+    now, replica, check = step.host.clock(), step.replica, readings_tell_what_is_known
+    views = {view.replica.node: view for view in replica.members(now)}
+    for peer in step.peers():
+        name, state = peer.replica.node, peer.state
+        shown = step.observer.shown.get(name, {})
+        services = sum(kind is Kind.SERVICE for kind, _, _ in shown)
+        view, case = views[name], replica.why(name, now)
+        if case is None or case.state is not state or view.state is not state:
+            raise step.fail(check, f"{name} is {state}, told: {view}, {case}")
+        if view.instances != services:
+            raise step.fail(check, f"{view}, but {services} are shown")
+        for (kind, service, instance), entry in shown.items():
+            found = [row.entry for row in replica.find(kind, instance, service, name)]
+            if found != [entry]:
+                raise step.fail(check, f"{service}/{instance}@{name} is {entry}, found {found}")
+
+
 def tokens_resume_exactly(step: Step) -> None:
     """Where the core knows what a watcher missed of a node, it missed that and nothing else."""
     for node in step.nodes():
@@ -254,6 +273,7 @@ WHERE_MOVED: tuple[Callable[[Step], None], ...] = (
 )
 AS_A_WHOLE: tuple[Callable[[Step], None], ...] = (
     lookups_answer_what_is_shown,
+    readings_tell_what_is_known,
     tokens_resume_exactly,
     invariants_hold,
 )
