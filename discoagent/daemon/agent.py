@@ -21,8 +21,8 @@ from discoagent.daemon.reloading import Load, look
 from discoagent.daemon.systemd import Manager, host_stops
 from discoagent.errors import InvalidRequest
 from discoagent.instance import Json
-from discoagent.local import capabilities
-from discoagent.local.clock import Clock
+from discoagent.local.host import capabilities
+from discoagent.local.host.clock import Clock
 from discoagent.store import Identity, Store
 from discoagent.store.directory import StateDirectory
 

@@ -133,7 +133,7 @@ def main(*, config_file: Path | None, check_config: bool, **flags: Any) -> None:
 
 def _check_services(loaded: Config) -> int:
     """Name every problem of the service files; return the exit code."""
-    from discoagent.local.service_reader import read_all
+    from discoagent.local.entries.service_reader import read_all
 
     _, problems = read_all(loaded.services_dir, os.geteuid())
     for problem in problems:

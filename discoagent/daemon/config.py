@@ -18,7 +18,7 @@ from discoagent import endpoints
 from discoagent.core import limits
 from discoagent.core.timing import Timing
 from discoagent.daemon import settings
-from discoagent.local.policy import Policy
+from discoagent.local.host.policy import Policy
 from discoagent.store.rows import BOUNDS, Bounds
 
 DEFAULT_FILE = Path("/etc/discoagent/agent.toml")

@@ -22,20 +22,23 @@ from discoagent.daemon.config import Config
 from discoagent.daemon.runner import Runner
 from discoagent.endpoints import Endpoint
 from discoagent.ipc import LocalSocket
-from discoagent.local import operations, owners, shapes
-from discoagent.local.about import About
-from discoagent.local.chronicle import Chronicle
-from discoagent.local.clock import Clock
-from discoagent.local.door import Door, JoinOutcome
-from discoagent.local.effect_log import EffectLog
-from discoagent.local.finding import Finding
-from discoagent.local.operator import Operator
-from discoagent.local.own import Own
-from discoagent.local.privileges import Privileges
-from discoagent.local.queries import Queries
-from discoagent.local.restoring import restore
-from discoagent.local.seeing import Seeing
-from discoagent.local.service_files import Reloads
+from discoagent.local.door import Door
+from discoagent.local.entries.own import Own
+from discoagent.local.entries.restoring import restore
+from discoagent.local.entries.service_files import Reloads
+from discoagent.local.events.chronicle import Chronicle
+from discoagent.local.host import owners
+from discoagent.local.host.clock import Clock
+from discoagent.local.host.privileges import Privileges
+from discoagent.local.operator.about import About
+from discoagent.local.operator.operator import Operator
+from discoagent.local.peers import shapes
+from discoagent.local.peers.effect_log import EffectLog
+from discoagent.local.peers.finding import Finding
+from discoagent.local.peers.seeds import JoinOutcome
+from discoagent.local.peers.seeing import Seeing
+from discoagent.local.requests import operations
+from discoagent.local.requests.queries import Queries
 from discoagent.local.turns import Turns
 from discoagent.mesh.dialling import dial
 from discoagent.mesh.transport import Transport

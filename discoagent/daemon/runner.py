@@ -23,9 +23,9 @@ from discoagent.core.effects import (
     StateChanged,
 )
 from discoagent.errors import Conflict
-from discoagent.local.effect_log import EffectLog
-from discoagent.local.examiner import Examiner
-from discoagent.local.finding import Finding
+from discoagent.local.operator.examiner import Examiner
+from discoagent.local.peers.effect_log import EffectLog
+from discoagent.local.peers.finding import Finding
 from discoagent.mesh.transport import Transport
 from discoagent.wire import WireError
 

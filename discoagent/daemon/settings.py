@@ -14,7 +14,7 @@ from discoagent import durations, endpoints, sockets
 from discoagent.core import limits
 from discoagent.core.timing import Timing
 from discoagent.errors import InvalidRequest
-from discoagent.local import policy
+from discoagent.local.host import policy
 from discoagent.rules import LOG_LEVELS
 from discoagent.store.rows import EVENTS_LEAST
 

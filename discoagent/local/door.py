@@ -1,60 +1,31 @@
 """The door of the local socket: each request is read, done or refused, and answered."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from discoagent import api
 from discoagent.errors import DiscoError
-from discoagent.local import operations, presence_operations
-from discoagent.local.about import About
-from discoagent.local.monitors import Monitors
-from discoagent.local.owners import Asker
-from discoagent.local.parsing import parse_call
-from discoagent.local.privileges import Privileges
-from discoagent.local.queries import Queries, Row, Scope, paged, pages_of, row_of
-from discoagent.local.readiness import Readiness
-from discoagent.local.registrar import Registrar
-from discoagent.local.resuming import Wish
-from discoagent.local.seeds import Result
-from discoagent.local.seeing import Question, Seeing
-from discoagent.local.tracker import Tracker
-from discoagent.local.watches import Watches
+from discoagent.local.entries.registrar import Registrar
+from discoagent.local.entries.tracker import Tracker
+from discoagent.local.events.resuming import Wish
+from discoagent.local.events.watches import Watches
+from discoagent.local.host.owners import Asker
+from discoagent.local.host.privileges import Privileges
+from discoagent.local.operator.about import About
+from discoagent.local.operator.monitors import Monitors
+from discoagent.local.peers.seeds import JoinOutcome
+from discoagent.local.peers.seeing import Question, Seeing
+from discoagent.local.requests import operations, presence_operations
+from discoagent.local.requests.desk import Caller
+from discoagent.local.requests.parsing import parse_call
+from discoagent.local.requests.queries import Queries, Row, Scope, paged, pages_of, row_of
+from discoagent.local.requests.readiness import Readiness
 
 ASKERS_KEPT = 4_096
 
 _log = logging.getLogger("discoagent")
-
-
-class Caller(NamedTuple):
-    """One request's way back: the connection, and the number that its answers carry."""
-
-    name: bytes
-    number: int
-    asker: Asker
-
-
-JoinOutcome = Sequence[Result] | DiscoError
-
-
-class Desk(Protocol):
-    """How a request is answered by who is no part of the door."""
-
-    def answer(self, caller: Caller, body: Any) -> None:
-        """Give the last answer."""
-
-    def when_ready(self, caller: Caller, wait_ms: int, then: Callable[[], None]) -> None:
-        """Do this once the agent is ready, or when the time is over."""
-
-    def pages(self, caller: Caller, pages: Iterator[list[Row]], last: dict[str, Any]) -> None:
-        """Give an answer in parts, and the last one."""
-
-    def quality(self) -> dict[str, Any]:
-        """Return how far an answer given now can be relied on."""
-
-    def fail(self, caller: Caller, error: Exception) -> None:
-        """Give an error as the answer."""
 
 
 class House(Protocol):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from discoagent.core.effects import Effect
-from discoagent.local.keeping import Keeping
+from discoagent.local.entries.keeping import Keeping
 
 PUSH_SHARE = 10  # a push may take one part in so many of the loop's time
 ANSWERS_TOGETHER = 256  # these do not wait for the end of a long turn

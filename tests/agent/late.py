@@ -2,7 +2,7 @@
 
 from discoagent.daemon import agent
 from discoagent.daemon.command import main
-from discoagent.local.clock import Clock
+from discoagent.local.host.clock import Clock
 
 
 def run(seconds: int) -> None:

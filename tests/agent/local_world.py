@@ -18,17 +18,17 @@ from discoagent.core.timing import Timing
 from discoagent.errors import DiscoError
 from discoagent.instance import Event as UserEvent
 from discoagent.instance import Instance
-from discoagent.local import owners
-from discoagent.local.history import History
-from discoagent.local.own import Own
-from discoagent.local.owners import Asker
-from discoagent.local.parsing import parse_call
-from discoagent.local.past import Past
-from discoagent.local.policy import Policy
-from discoagent.local.privileges import Privileges
-from discoagent.local.queries import Queries
-from discoagent.local.resuming import Resuming
-from discoagent.local.watches import Watches
+from discoagent.local.entries.own import Own
+from discoagent.local.events.history import History
+from discoagent.local.events.past import Past
+from discoagent.local.events.resuming import Resuming
+from discoagent.local.events.watches import Watches
+from discoagent.local.host import owners
+from discoagent.local.host.owners import Asker
+from discoagent.local.host.policy import Policy
+from discoagent.local.host.privileges import Privileges
+from discoagent.local.requests.parsing import parse_call
+from discoagent.local.requests.queries import Queries
 from discoagent.presence import Tracked
 from discoagent.store import Identity, Store, StoredLife
 

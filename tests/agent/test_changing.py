@@ -3,7 +3,7 @@
 import signal
 
 from discoagent.errors import InvalidRequest, NoInstance, Refused
-from discoagent.local.owners import Asker
+from discoagent.local.host.owners import Asker
 from tests.agent.local_world import ME, ROOT, STRANGER, World, a_process, in_world, refusal
 
 

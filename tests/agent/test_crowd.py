@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from discoagent import token as token_module
-from discoagent.local import watches as watches_module
-from discoagent.local.queries import Scope
-from discoagent.local.resuming import Wish
+from discoagent.local.events import watches as watches_module
+from discoagent.local.events.resuming import Wish
+from discoagent.local.requests.queries import Scope
 from discoagent.token import read
 from tests.agent.local_world import World, in_world, turn
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from discoagent.core.effects import DialOutcome, NodeState
-from discoagent.local.diagnosis import diagnose
-from discoagent.local.facts import Facts, PeerFacts, RefusalFacts, State, StateFacts
+from discoagent.local.operator.diagnosis import diagnose
+from discoagent.local.operator.facts import Facts, PeerFacts, RefusalFacts, State, StateFacts
 
 OPEN, REFUSED, SILENT = DialOutcome.OPEN, DialOutcome.REFUSED, DialOutcome.SILENT
 B = PeerFacts(

@@ -7,7 +7,7 @@ import pytest
 from discoagent.core.effects import NodeState, Refused, StateChanged
 from discoagent.core.entry import ReplicaId
 from discoagent.core.messages import RefusalKind
-from discoagent.local.effect_log import LINES_AT_ONCE, SECONDS_A_LINE, EffectLog
+from discoagent.local.peers.effect_log import LINES_AT_ONCE, SECONDS_A_LINE, EffectLog
 from discoagent.wire import WireError
 
 

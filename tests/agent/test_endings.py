@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from discoagent.local import endings, owners
+from discoagent.local.host import endings, owners
 from tests.agent.users import as_user
 
 

@@ -10,8 +10,8 @@ from discoagent.core.entry import Cause, Entry, Kind
 from discoagent.errors import InvalidRequest
 from discoagent.filters import LENGTH_MAX
 from discoagent.instance import Body, Lifetime, Owner, pack_owner
-from discoagent.local import queries
-from discoagent.local.queries import Scope
+from discoagent.local.requests import queries
+from discoagent.local.requests.queries import Scope
 from tests.agent.harness import Raw
 from tests.agent.local_world import World, in_world, turn
 

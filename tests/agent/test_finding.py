@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from discoagent.core.timing import Timing
-from discoagent.local import finding as module
-from discoagent.local.finding import Finding
+from discoagent.local.peers import finding as module
+from discoagent.local.peers.finding import Finding
 from discoagent.store import KnownPeer
 from tests.core.cluster import Cluster
 from tests.core.vocabulary import UPDATED

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from discoagent.local.inbound import connected_at, missed
+from discoagent.local.operator.inbound import connected_at, missed
 
 
 @contextmanager

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from discoagent.core.entry import Key, Kind
-from discoagent.local import endings, lifetimes
-from discoagent.local.lifetimes import Leases
+from discoagent.local.entries import lifetimes
+from discoagent.local.entries.lifetimes import Leases
+from discoagent.local.host import endings
 from tests.agent.local_world import DEADLINE, ME, World, a_process, end, in_world, turn
 
 

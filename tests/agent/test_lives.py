@@ -19,10 +19,10 @@ from discoagent.checks import Check
 from discoagent.core.effects import DialOutcome, Emit, Event
 from discoagent.core.entry import Cause, Kind
 from discoagent.instance import unpack_actor
-from discoagent.local.keeping import Keeping
-from discoagent.local.operations import Drain, Maint
-from discoagent.local.queries import state_of
-from discoagent.local.restoring import LEASE_LEFT_MIN, restore
+from discoagent.local.entries.keeping import Keeping
+from discoagent.local.entries.restoring import LEASE_LEFT_MIN, restore
+from discoagent.local.requests.operations import Drain, Maint
+from discoagent.local.requests.queries import state_of
 from discoagent.store import StoredEntry
 from tests.agent.local_world import ME, World, end
 from tests.core.cluster import Cluster

@@ -7,9 +7,9 @@ import pytest
 
 from discoagent import __version__, api
 from discoagent.errors import InvalidRequest
-from discoagent.local import operations, parsing
-from discoagent.local.operations import KEEP
-from discoagent.local.parsing import OPERATIONS, parse_call
+from discoagent.local.requests import operations, parsing
+from discoagent.local.requests.operations import KEEP
+from discoagent.local.requests.parsing import OPERATIONS, parse_call
 from discoagent.rules import LifetimeWish, Target
 
 MALFORMED: list[tuple[Any, str, int | None]] = [

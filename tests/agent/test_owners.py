@@ -9,8 +9,8 @@ import pytest
 
 from discoagent.core.entry import Entry, Kind
 from discoagent.instance import Owner, unpack_owner
-from discoagent.local import owners
-from discoagent.local.owners import Asker
+from discoagent.local.host import owners
+from discoagent.local.host.owners import Asker
 from tests.agent.users import as_user
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from discoagent.local import history as history_module
-from discoagent.local import resuming as resuming_module
+from discoagent.local.events import history as history_module
+from discoagent.local.events import resuming as resuming_module
 from discoagent.token import read
 from tests.agent.token_world import NODES, Watcher, World, away, end, three
 from tests.core.vocabulary import entry

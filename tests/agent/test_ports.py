@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from discoagent.errors import DiscoError
-from discoagent.local import ports
-from discoagent.local.policy import Policy
+from discoagent.local.host import ports
+from discoagent.local.host.policy import Policy
 from tests.agent.harness import AgentProcess, Raw
 from tests.agent.local_world import World, a_process, end, in_world, refusal
 from tests.agent.users import as_user

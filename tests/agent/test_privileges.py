@@ -9,11 +9,11 @@ import pytest
 from discoagent.daemon import config
 from discoagent.daemon.config import ConfigError
 from discoagent.errors import DiscoError, Refused
-from discoagent.local import privileges
-from discoagent.local.operations import Register
-from discoagent.local.owners import Asker
-from discoagent.local.policy import Policy
-from discoagent.local.privileges import Privileges
+from discoagent.local.host import privileges
+from discoagent.local.host.owners import Asker
+from discoagent.local.host.policy import Policy
+from discoagent.local.host.privileges import Privileges
+from discoagent.local.requests.operations import Register
 from discoagent.rules import LifetimeWish
 from tests.agent.harness import Raw, scratch_directory, start_agent
 from tests.agent.local_world import STRANGER, World, in_world, refusal

@@ -8,8 +8,8 @@ import pytest
 
 from discoagent.core.effects import EventKind
 from discoagent.core.entry import Entry
-from discoagent.local import past as past_module
-from discoagent.local.record import Missing, Name, Now, Record, State, Then, Wanted
+from discoagent.local.events import past as past_module
+from discoagent.local.events.record import Missing, Name, Now, Record, State, Then, Wanted
 from discoagent.rules import Target
 from discoagent.store.events import LoggedEvent
 from tests.agent.harness import wait_until

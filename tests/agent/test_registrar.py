@@ -8,8 +8,8 @@ import pytest
 
 from discoagent.errors import Conflict, InvalidRequest, NoInstance, Refused
 from discoagent.instance import Body, Owner, unpack_actor
-from discoagent.local import endings
-from discoagent.local.owners import Asker
+from discoagent.local.host import endings
+from discoagent.local.host.owners import Asker
 from tests.agent.local_world import (
     EXECUTABLE,
     ME,

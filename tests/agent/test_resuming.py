@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from discoagent.core.entry import Kind, MemberRecord
-from discoagent.local import history as history_module
-from discoagent.local import resuming as resuming_module
-from discoagent.local.queries import Scope
+from discoagent.local.events import history as history_module
+from discoagent.local.events import resuming as resuming_module
+from discoagent.local.requests.queries import Scope
 from discoagent.token import read
 from tests.agent.token_world import NODES, Watcher, World, away, end, three
 from tests.core.vocabulary import entry

@@ -8,8 +8,8 @@ import pytest
 
 from discoagent.core.effects import DialOutcome, Greeted
 from discoagent.core.entry import ReplicaId
-from discoagent.local import seeds as module
-from discoagent.local.seeds import DIALS_A_ROUND, Seeds
+from discoagent.local.peers import seeds as module
+from discoagent.local.peers.seeds import DIALS_A_ROUND, Seeds
 
 DEADLINE = 20.0
 

@@ -11,8 +11,8 @@ from discoagent.core.entry import ReplicaId
 from discoagent.core.messages import Envelope, Seen, SeenReply
 from discoagent.core.replica import Replica
 from discoagent.core.timing import Timing
-from discoagent.local import seeing as module
-from discoagent.local.seeing import Question, Seeing
+from discoagent.local.peers import seeing as module
+from discoagent.local.peers.seeing import Question, Seeing
 from tests.core.vocabulary import B, C, entry, join, meet, record, register, snapshot
 
 LONG = 3600.0

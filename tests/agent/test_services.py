@@ -9,9 +9,9 @@ import pytest
 from discoagent.checks import Check
 from discoagent.errors import Refused
 from discoagent.instance import Instance, Owner, pack_actor
-from discoagent.local import service_reader, services
-from discoagent.local.service_files import Outcome
-from discoagent.local.services import WrongFileError
+from discoagent.local.entries import service_reader, services
+from discoagent.local.entries.service_files import Outcome
+from discoagent.local.entries.services import WrongFileError
 from tests.agent.local_world import ME, World, in_world, refusal
 
 WEB = """

@@ -19,7 +19,7 @@ from discoagent.core.messages import (
     SyncChunk,
 )
 from discoagent.instance import Owner, pack_actor, pack_owner
-from discoagent.local.shapes import check
+from discoagent.local.peers.shapes import check
 from discoagent.wire import WireError
 from tests.agent.harness import AgentProcess
 from tests.agent.hostile import HostilePeer

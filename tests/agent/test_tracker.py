@@ -5,7 +5,7 @@ from typing import Any
 from discoagent import rules
 from discoagent.core.entry import Entry
 from discoagent.errors import Conflict, InvalidRequest, NoInstance, Refused
-from discoagent.local import entries
+from discoagent.local.entries import entries
 from discoagent.presence import MetaBody, Tracked, by_key
 from tests.agent.local_world import (
     ME,
@@ -101,7 +101,7 @@ def test_named_by_id_and_by_the_present_ref() -> None:
 
 
 def _call(topic: str, key: str, **more: Any) -> Any:
-    from discoagent.local.parsing import parse_call
+    from discoagent.local.requests.parsing import parse_call
 
     return parse_call("track", {"topic": topic, "key": key, **more})
 

@@ -10,10 +10,10 @@ from discoagent.checks import Check
 from discoagent.core.entry import Entry, Kind
 from discoagent.errors import Refused
 from discoagent.instance import Instance, unpack_actor
-from discoagent.local.operations import Drain, Maint
-from discoagent.local.owners import Asker
-from discoagent.local.parsing import parse_call
-from discoagent.local.presence_operations import Track
+from discoagent.local.host.owners import Asker
+from discoagent.local.requests.operations import Drain, Maint
+from discoagent.local.requests.parsing import parse_call
+from discoagent.local.requests.presence_operations import Track
 from tests.agent.local_world import ME, STRANGER, World, a_process, in_world
 
 STATIC = {"lifetime": ["static"]}

@@ -6,8 +6,8 @@ from discoagent import api
 from discoagent.core.entry import Kind
 from discoagent.errors import InvalidRequest
 from discoagent.instance import Event
-from discoagent.local import watches as module
-from discoagent.local.queries import Scope
+from discoagent.local.events import watches as module
+from discoagent.local.requests.queries import Scope
 from tests.agent.local_world import World, in_world, turn
 
 SERVICE = {"lifetime": ["static"]}

@@ -16,12 +16,12 @@ from discoagent import token
 from discoagent.core.effects import DialOutcome, Effect, Emit, Event, EventKind
 from discoagent.core.entry import Cause, MemberRecord
 from discoagent.core.replica import Replica, Shown
-from discoagent.local import telling
-from discoagent.local.history import History
-from discoagent.local.keeping import clock_of, mark
-from discoagent.local.past import Past, continued
-from discoagent.local.queries import Queries, Scope
-from discoagent.local.resuming import Resuming, Wish
+from discoagent.local.entries.keeping import clock_of, mark
+from discoagent.local.events.history import History
+from discoagent.local.events.past import Past, continued
+from discoagent.local.events.resuming import Resuming, Wish
+from discoagent.local.requests import telling
+from discoagent.local.requests.queries import Queries, Scope
 from discoagent.store import Identity, Recalled, Store, StoredLife
 from tests.core.cluster import Cluster
 from tests.core.vocabulary import DEREGISTERED, entry

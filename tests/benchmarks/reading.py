@@ -21,8 +21,8 @@ from discoagent.client import Disco
 from discoagent.core.entry import Cause, Entry, Kind, MemberRecord
 from discoagent.core.replica import Replica
 from discoagent.core.timing import Timing
-from discoagent.local.operations import List
-from discoagent.local.queries import Queries, Row
+from discoagent.local.requests.operations import List
+from discoagent.local.requests.queries import Queries, Row
 from tests.agent.harness import AgentProcess, Cluster
 from tests.benchmarks.kit import bare, load
 from tests.benchmarks.kit.report import at_most, in_turns, timed, times, title

@@ -12,13 +12,13 @@ import pytest
 from discoagent.checks import Check
 from discoagent.errors import InvalidRequest, Refused
 from discoagent.instance import Instance
-from discoagent.local import capabilities
-from discoagent.local.admission import Admission
-from discoagent.local.checks import web
-from discoagent.local.checks.tcp import is_to_itself
-from discoagent.local.parsing import parse_call
-from discoagent.local.policy import Policy
-from discoagent.local.privileges import Privileges
+from discoagent.local.entries.admission import Admission
+from discoagent.local.entries.checks import web
+from discoagent.local.entries.checks.tcp import is_to_itself
+from discoagent.local.host import capabilities
+from discoagent.local.host.policy import Policy
+from discoagent.local.host.privileges import Privileges
+from discoagent.local.requests.parsing import parse_call
 from tests.agent.local_world import ME, World, a_process, in_world, refusal, turn
 
 DEADLINE = 10.0

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from discoagent.local import capabilities
-from discoagent.local.checks.commands import NOBODY_S_GROUP, Running, may_run_as
-from discoagent.local.checks.guard import Guard
-from discoagent.local.checks.health import Outcome
-from discoagent.local.checks.workers import Workers
+from discoagent.local.entries.checks.commands import NOBODY_S_GROUP, Running, may_run_as
+from discoagent.local.entries.checks.guard import Guard
+from discoagent.local.entries.checks.health import Outcome
+from discoagent.local.entries.checks.workers import Workers
+from discoagent.local.host import capabilities
 from tests.agent.harness import scratch_directory
 
 DEADLINE = 15.0

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from discoagent.local.checks.guard import Guard
+from discoagent.local.entries.checks.guard import Guard
 
 DEADLINE = 15.0
 HOLDS = """
 import subprocess, sys
-from discoagent.local.checks.guard import Guard
+from discoagent.local.entries.checks.guard import Guard
 guard = Guard()
 guard.begin()
 for script in ("sleep 600 & echo $!; wait", "echo $$; exec sleep 600"):

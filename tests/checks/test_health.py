@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from discoagent.checks import Check
 from discoagent.checks.spec import RANK
-from discoagent.local.checks.health import HALF_LIFE, PENALTY_MAX, Health, Outcome
-from discoagent.local.checks.shown import OUTPUT_BYTES
+from discoagent.local.entries.checks.health import HALF_LIFE, PENALTY_MAX, Health, Outcome
+from discoagent.local.entries.checks.shown import OUTPUT_BYTES
 
 P, W, C = "passing", "warning", "critical"
 

@@ -8,8 +8,8 @@ from typing import Any
 from discoagent.checks import Check
 from discoagent.core.entry import Kind
 from discoagent.errors import DiscoError
-from discoagent.local.operations import Register
-from discoagent.local.parsing import parse_call
+from discoagent.local.requests.operations import Register
+from discoagent.local.requests.parsing import parse_call
 from tests.agent.local_world import ME, World, a_process, end, in_world
 from tests.checks.test_checking import details, number, states, tcp, until
 

@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discoagent.local.checks.schedule import Hurry, Schedule, Slot
+from discoagent.local.entries.checks.schedule import Hurry, Schedule, Slot
 
 MANY = 10_000
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from discoagent.checks import Check
-from discoagent.local.checks import http_client
-from discoagent.local.checks.health import Outcome
-from discoagent.local.checks.http_client import BODY_BYTES_MAX
-from discoagent.local.checks.web import Web
-from discoagent.local.checks.workers import Workers
+from discoagent.local.entries.checks import http_client
+from discoagent.local.entries.checks.health import Outcome
+from discoagent.local.entries.checks.http_client import BODY_BYTES_MAX
+from discoagent.local.entries.checks.web import Web
+from discoagent.local.entries.checks.workers import Workers
 from tests.checks.servers import (
     TRUSTED_BY_NOBODY,
     Handler,

@@ -4,7 +4,7 @@ An agent gives a living wrapper 25 ms to tell how its process ended: a busy mach
 """
 
 from discoagent.daemon.command import main
-from discoagent.local import lifetimes
+from discoagent.local.entries import lifetimes
 
 PATIENCE_SECONDS = 10.0
 

@@ -15,6 +15,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("client", "ipc", "local", "sim"),
     ("aio", "cli", "daemon"),
 )
+LOCAL: tuple[tuple[str, ...], ...] = (
+    ("host",),
+    ("requests",),
+    ("entries",),
+    ("events", "operator", "peers"),
+    ("door", "turns"),
+)
 KNOWS_ZMQ = {"client", "ipc", "mesh"}
 CLI_KNOWS = {
     "api",
@@ -45,6 +52,11 @@ def part(module: str) -> str:
     return [*module.split("."), ""][1]
 
 
+def room(module: str) -> str:
+    """Return the room of the local half that a module is in, or itself if it is in none."""
+    return [*module.split("."), ""][2]
+
+
 def ours(path: Path) -> set[str]:
     """Return the parts of the house that a file imports, its own left out."""
     parts = {part(name) for name in imports(path) if name.split(".")[0] == "discoagent"}
@@ -59,6 +71,16 @@ def test_imports_run_one_way(path: Path) -> None:
     own = layer_of[part(module_name(path))]
 
     assert {name for name in ours(path) if layer_of[name] >= own} == set()
+
+
+@pytest.mark.parametrize("path", python_files("discoagent/local"), ids=named)
+def test_the_local_half_has_layers_too(path: Path) -> None:
+    """As the whole house has."""
+    layer_of = {name: number for number, names in enumerate(LOCAL) for name in names}
+    own = room(module_name(path))
+    used = {room(name) for name in imports(path) if name.startswith("discoagent.local")}
+
+    assert {it for it in used - {own, ""} if layer_of[it] >= layer_of.get(own, 0)} == set()
 
 
 @pytest.mark.parametrize("path", python_files("discoagent/core"), ids=named)

@@ -1,0 +1,1 @@
+"""What happened here, for whoever watches or comes back later."""

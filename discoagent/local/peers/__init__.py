@@ -1,0 +1,1 @@
+"""The other agents as this host meets them: looked for, heard, judged."""

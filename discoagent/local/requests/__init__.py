@@ -1,0 +1,1 @@
+"""What applications ask, as values: read, answered out of the replica, told."""
