@@ -1,10 +1,9 @@
 """All agents end at once, and some start again long after the first: their services live on."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
-
-import pytest
 
 from discoagent.client import Disco
 from tests.agent.harness import DEADLINE, Cluster
@@ -12,13 +11,13 @@ from tests.agent.restarting import NODES, Witness, mark, told
 
 TIMING = {"heartbeat_interval": "200ms", "suspect_after": "500ms", "down_after": "1800ms"}
 PATIENCE = 4.0  # seconds for which an agent that starts waits for former peers that are silent
-GRACE = 8.0
+GRACE, LONG_GRACE = 6.0, 14.0
 
 
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    """Three agents with short times."""
-    timing = {**TIMING, "restart_grace": f"{GRACE}s"}
+@contextlib.contextmanager
+def three(grace: float) -> Iterator[Cluster]:
+    """Run three agents with short times."""
+    timing = {**TIMING, "restart_grace": f"{grace}s"}
     settings = {f"timing.{key}": value for key, value in timing.items()}
     with Cluster(*NODES, settings=settings) as running:
         yield running
@@ -31,9 +30,10 @@ def end_all(cluster: Cluster) -> None:
         cluster[node].kill()
 
 
-def test_late_agents_are_no_event(cluster: Cluster) -> None:
+def test_late_agents_are_no_event() -> None:
     """Their hosts refuse, so they live; a watcher at the first to start sees nothing."""
     with (
+        three(LONG_GRACE) as cluster,
         Disco(cluster["b"].socket, timeout=DEADLINE) as disco,
         Witness(cluster["a"].socket) as seen,
     ):
@@ -52,9 +52,10 @@ def test_late_agents_are_no_event(cluster: Cluster) -> None:
         assert told(seen.until("added", "over")) == []
 
 
-def test_agents_that_never_start_are_waited_for_no_longer_than_the_grace(cluster: Cluster) -> None:
+def test_agents_that_never_start_are_waited_for_no_longer_than_the_grace() -> None:
     """What they held leaves the watch, for a reason nobody knows."""
     with (
+        three(GRACE) as cluster,
         Disco(cluster["b"].socket, timeout=DEADLINE) as disco,
         Witness(cluster["a"].socket) as seen,
     ):
