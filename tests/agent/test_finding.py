@@ -71,3 +71,37 @@ def test_who_does_not_come_is_not_waited_for_for_ever(monkeypatch: pytest.Monkey
         finding.close()
 
     asyncio.run(story())
+
+
+def test_who_is_known_and_has_not_said_all_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the time for those who are silent: what it has is on its way."""
+    timing = Timing()
+    monkeypatch.setattr(module, "LATE", -timing.down_after)  # all patience is over at once
+    monkeypatch.setattr(module, "LOOK_AGAIN", 0.001)
+
+    async def story() -> None:
+        cluster, told = Cluster(timing), asyncio.Event()
+        cluster.start("a")
+        cluster.start("b", "a")
+        cluster.start("c", "a", settled=False)
+        finding = finding_of(cluster, told.set)
+        looks = 0
+        lose = finding._lose_patience
+
+        def counted(grace: float) -> None:
+            nonlocal looks
+            looks += 1
+            if looks == 5:
+                assert not told.is_set()
+                cluster.run("c", cluster.running["c"].settle(UPDATED, cluster.now))
+            lose(grace)
+
+        monkeypatch.setattr(finding, "_lose_patience", counted)
+        searching = asyncio.ensure_future(finding.run())
+        await asyncio.wait_for(told.wait(), 10)
+        searching.cancel()
+        finding.close()
+
+        assert looks == 5
+
+    asyncio.run(story())

@@ -1,6 +1,7 @@
 """`discoctl install-units` and `uninstall-units`, below a root that is no host's."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -11,6 +12,7 @@ import pytest
 
 from discoagent.cli import installing
 from discoagent.errors import DiscoError
+from tests.agent.harness import scratch_directory
 from tests.agent.users import as_user
 from tests.cli.ctl import Ask
 from tests.house.project import ROOT
@@ -125,9 +127,13 @@ def test_a_drop_in_that_is_not_there(ask: Ask, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
-def test_a_root_that_is_not_ours(ask: Ask, tmp_path: Path) -> None:
+def test_a_root_that_is_not_ours(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     """4, and what to do."""
-    ran = as_user(65_534, lambda: ask("install-units", "--root", "/proc/self/root"))
+    with scratch_directory() as directory:  # the project may be where nobody else can read it
+        copies = [Path(shutil.copy(path, directory)) for path in installing.shipped()]
+        monkeypatch.setattr(installing, "shipped", lambda: copies)
+        ran = as_user(65_534, lambda: ask("install-units", "--root", "/proc/self/root"))
+
     assert ran.code == 4
     assert "run it as root" in ran.err
 

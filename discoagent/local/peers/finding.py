@@ -26,7 +26,8 @@ class Finding:
     """Has seeds and former peers greeted, for ever, and opens `readiness`.
 
     Who has not caught up `down_after` or `settle_after` after the start has waited for the dead,
-    but for those whose hosts refuse: their agents may start again, for as long as `restart_grace`.
+    unless a missed one's host lives, for its agent may start again, or somebody who is known has
+    not said all yet: they are given `restart_grace`.
     """
 
     def __init__(
@@ -110,10 +111,9 @@ class Finding:
         return self._missed.keys() - {it.replica.node for it in self._replica.members(self._now())}
 
     def _lose_patience(self, grace: float) -> None:
-        """Have caught up, unless an agent that is missed may come back; until `grace`."""
-        if self._now() < grace and any(
-            self._seeds.gone(self._missed[it]) for it in self._unknown()
-        ):
+        """Have caught up, unless more is to be expected of those who are missed; until `grace`."""
+        living = any(self._seeds.lives(self._missed[node]) for node in self._unknown())
+        if self._now() < grace and (living or not self._replica.settled):
             self._catching_up = self._loop.call_later(LOOK_AGAIN, self._lose_patience, grace)
         else:
             self._be_caught_up()

@@ -38,7 +38,7 @@ class Seeds:
         self._round = 0
         self._dialled: dict[str, int] = {}  # in which round was each dialled last
         self._open: set[str] = set()  # who answered since all were greeted
-        self._gone: set[str] = set()  # where the last dial met a host without its agent
+        self._living: set[str] = set()  # where the last dial met a host that lives
         self._dials: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self.seeds: tuple[str, ...] = ()
@@ -54,9 +54,9 @@ class Seeds:
         self._answered[effect.endpoint] = effect.peer.node
         self.reached = True
 
-    def gone(self, endpoint: str) -> bool:
-        """Does a host live there whose agent is gone, or hangs, as far as the last dial told?"""
-        return endpoint in self._gone
+    def lives(self, endpoint: str) -> bool:
+        """Does a host live there, be its agent gone or just starting, as the last dial told?"""
+        return endpoint in self._living
 
     async def run(self) -> None:
         """Try for ever; ends by being cancelled."""
@@ -117,12 +117,13 @@ class Seeds:
 
     async def _dial(self, endpoint: str) -> None:
         outcome = await dial(endpoint)
-        self._gone.discard(endpoint)
+        if outcome is DialOutcome.SILENT:
+            self._living.discard(endpoint)
+        else:
+            self._living.add(endpoint)
         if outcome is DialOutcome.OPEN:
             self._open.add(endpoint)
             self._greet([endpoint])
-        elif outcome is not DialOutcome.SILENT:
-            self._gone.add(endpoint)
 
 
 class Result(NamedTuple):
