@@ -124,8 +124,17 @@ class Cluster:
             self[number].kill_everything()
 
     def kill_agents(self, *numbers: int, lost: bool) -> None:
-        """Kill these agents, one after the other; `lost`: with all that they have kept."""
-        for host in [self[number] for number in numbers]:
+        """Kill these agents, one after the other; `lost`: with all that they have kept.
+
+        Else not before each has kept who else is there, some tenths of a second after they met.
+        """
+        hosts = [self[number] for number in numbers]
+        everyone = {host.node for host in self.running()}
+        until(
+            lambda: lost or all(it.kept_peers() >= everyone - {it.node} for it in hosts),
+            f"{sorted(everyone)} to be kept",
+        )
+        for host in hosts:
             host.kill_agent()
             if lost:
                 host.lose_state()

@@ -1,11 +1,15 @@
 """One host of a lab: a real agent, an application, and the questions that a test asks of them."""
 
+import contextlib
 import json
 import shutil
 import signal
+import sqlite3
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from discoagent import Disco, DiscoError
@@ -137,6 +141,19 @@ class Host:
     def lose_state(self) -> None:
         """Take away what the agent has kept for its next life."""
         shutil.rmtree(self._lab.path(self.number, STATE))
+
+    def kept_peers(self) -> set[str]:
+        """Return the nodes that the agent's next life will look for; it holds the file itself."""
+        state = Path(self._lab.path(self.number, STATE))
+        with tempfile.TemporaryDirectory() as copies:
+            for file in state.glob("agent.db*"):
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copy(file, copies)
+            with contextlib.closing(sqlite3.connect(f"{copies}/agent.db")) as db:
+                try:
+                    return {node for (node,) in db.execute("SELECT node FROM peers")}
+                except sqlite3.DatabaseError:  # it was written while it was copied
+                    return set()
 
     def stop_agent(self) -> int:
         """Ask the agent to end for a while and return its exit code."""
