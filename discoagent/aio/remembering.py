@@ -6,7 +6,6 @@ from datetime import datetime
 from discoagent.aio.asking import Asking
 from discoagent.client import calls, record_calls
 from discoagent.client.asking import Instances
-from discoagent.client.calls import words
 from discoagent.client.lasting import milliseconds
 from discoagent.client.moments import milliseconds_at
 from discoagent.client.remembering import Events, now_ms
@@ -36,9 +35,9 @@ class Remembering(Asking):
                 milliseconds_at(time, now_ms()),
                 calls.list_instances(
                     services,
-                    tags=words(tag, "tag"),
+                    tag=tag,
                     node=node,
-                    usable=not all,
+                    all=all,
                     filter=filter,
                     wait_ms=self._wait_ms(),
                 ),

@@ -65,9 +65,9 @@ class Asking(Base):
         return self._pool.ask(
             calls.list_instances(
                 services,
-                tags=words(tag, "tag"),
+                tag=tag,
                 node=node,
-                usable=not all,
+                all=all,
                 filter=filter,
                 wait_ms=self._wait_ms(),
             )

@@ -70,18 +70,21 @@ def checked_filter(expression: str) -> str:
 def list_instances(
     services: Iterable[str],
     *,
-    tags: Iterable[str],
-    node: str | None,
-    usable: bool,
-    wait_ms: int,
+    tag: str | Iterable[str] | None = None,
+    node: str | None = None,
+    all: bool = False,  # noqa: A002 - the contract's word
     filter: str | None = None,  # noqa: A002 - the contract's word
+    wait_ms: int,
 ) -> Call[list[Instance]]:
-    """Ask for the instances of some services (none named: of all), sorted by service, id, node."""
+    """Ask for the instances of some services (none named: of all), sorted by service, id, node.
+
+    The usable ones, or `all`; see `Disco.list`.
+    """
     arguments: dict[str, Any] = {
         "services": list(services),
-        "tags": list(tags),
+        "tags": words(tag, "tag"),
         "node": node,
-        "usable": usable,
+        "usable": not all,
         "wait_ms": wait_ms,
     }
     if filter is not None:

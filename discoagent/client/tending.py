@@ -53,7 +53,7 @@ def with_details(row: Row, details: Iterable[Json]) -> Instance:
 
 def visible(*services: str, node: str | None = None, wait_ms: int) -> Call[list[Instance]]:
     """Ask for every visible instance."""
-    return calls.list_instances(services, tags=(), node=node, usable=False, wait_ms=wait_ms)
+    return calls.list_instances(services, node=node, all=True, wait_ms=wait_ms)
 
 
 def beside(own: list[Instance], *, wait_ms: int) -> Call[list[Instance]]:

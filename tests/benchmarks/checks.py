@@ -44,7 +44,7 @@ def main(*, checks: int = CHECKS, interval: float = INTERVAL, seconds: float = S
     """Measure, and print the figure beside its floor."""
     title(f"checks: {checks:,} tcp checks, one each {interval:g} s")
     with scratch_directory() as directory, _listening() as port, start_agent(directory) as agent:
-        idle = load_of(agent.pid, seconds)
+        idle = load_of([agent.pid], seconds)
         floor = _floor(port, checks, interval, seconds)
         with load.Bare(agent.socket) as asker:
             asker.pipeline(list(_registrations(checks, port, interval)))
@@ -55,7 +55,7 @@ def main(*, checks: int = CHECKS, interval: float = INTERVAL, seconds: float = S
 
             wait_until(lambda: passing() == checks)
             load.pause(interval)  # the first round is made at once, the second is spread
-            busy = load_of(agent.pid, seconds) - idle
+            busy = load_of([agent.pid], seconds) - idle
     row(
         f"{checks} checks, share of a core",
         f"{busy:.2f} %",
@@ -78,7 +78,7 @@ def _floor(port: int, checks: int, interval: float, seconds: float) -> float:
         try:
             assert process.stdout is not None
             process.stdout.readline()
-            return load_of(process.pid, seconds)
+            return load_of([process.pid], seconds)
         finally:
             process.kill()
 

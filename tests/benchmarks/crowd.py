@@ -8,14 +8,14 @@ same sockets, options and interval.
 
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from tests.agent.harness import AgentProcess, Raw, scratch_directory, start_agent, wait_until
 from tests.benchmarks.kit.bare_mesh import crowd
 from tests.benchmarks.kit.load import pause
-from tests.benchmarks.kit.processes import ran, resident
+from tests.benchmarks.kit.processes import load_of, resident
 from tests.benchmarks.kit.report import at_most, row, title
 
 AGENTS = 64
@@ -29,7 +29,7 @@ def main(*, agents: int = AGENTS, seconds: float = SECONDS, settle: float = SETT
     title(f"crowd: {agents} agents on this machine, each knows all")
     with crowd(_ports(agents)) as pids:
         pause(settle)
-        floor, floor_memory = _busy(pids, seconds), sum(map(resident, pids))
+        floor, floor_memory = load_of(pids, seconds), sum(map(resident, pids))
     with _agents(agents) as (processes, began):
         ready = time.monotonic()
         with ExitStack() as stack:
@@ -42,7 +42,7 @@ def main(*, agents: int = AGENTS, seconds: float = SECONDS, settle: float = SETT
             row(figure, f"{took:.2f} s", "-", at_most("time", took, 2, " s"))
         pause(settle)
         pids = [agent.pid for agent in processes]
-        busy, memory = _busy(pids, seconds), sum(map(resident, pids))
+        busy, memory = load_of(pids, seconds), sum(map(resident, pids))
     row(
         "idle, share of a core, all together",
         f"{busy:.1f} %",
@@ -77,13 +77,6 @@ def _agents(count: int) -> Iterator[tuple[list[AgentProcess], float]]:
 def _knows(asker: Raw, count: int) -> bool:
     states = [member["state"] for member in asker.ask("members")["members"]]
     return states.count("alive") == count
-
-
-def _busy(pids: Sequence[int], seconds: float) -> float:
-    """Return the share of one core, in percent, that these processes take together."""
-    before, began = sum(map(ran, pids)), time.monotonic()
-    pause(seconds)
-    return 100 * (sum(map(ran, pids)) - before) / (time.monotonic() - began)
 
 
 def _ports(nodes: int) -> list[int]:

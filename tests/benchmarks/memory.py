@@ -61,7 +61,7 @@ def main(*, entries: int = ENTRIES, idle_seconds: float = IDLE_SECONDS) -> None:
 
 
 def _idle(pid: int, floor: int, seconds: float) -> None:
-    busy = load_of(pid, seconds)
+    busy = load_of([pid], seconds)
     memory = resident(pid)
     row(
         "an idle agent, memory",

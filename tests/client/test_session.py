@@ -53,7 +53,7 @@ def test_answers_find_their_requests_in_any_order() -> None:
 
 def test_pages_are_put_together_in_order() -> None:
     session = Session()
-    number, _ = session.ask(calls.list_instances([], tags=[], node=None, usable=True, wait_ms=0))
+    number, _ = session.ask(calls.list_instances([], wait_ms=0))
     for page in ([row(id="1"), row(id="2")], [row(id="3")]):
         assert session.receive(answer(number, 2, page)) is None
 

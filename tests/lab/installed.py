@@ -17,7 +17,7 @@ from typing import Any
 
 import msgpack
 
-from discoagent.cli.installing import DROP_IN, PLACES
+from discoagent.cli.installing import DROP_IN, HIDDEN, PLACES
 from tests.house.project import ROOT
 from tests.lab.booted import Booted
 
@@ -27,7 +27,6 @@ PROGRAMS = {
     "discoagent": "from discoagent.daemon.command import main\nmain()",
     "discoctl": "from discoagent.cli import main\nmain()",
 }
-HIDDEN = ("/root", "/home")  # by ProtectHome=, and /tmp is empty in there
 PYTHON, LIBRARIES, PACKAGE = "/opt/python", "/opt/discoagent/site", "/opt/discoagent/lib"
 
 
@@ -109,7 +108,7 @@ def _real() -> str:
 def python() -> str:
     """Return where the interpreter is, in there."""
     real = _real()
-    hidden = real.startswith(tuple(f"{place}/" for place in HIDDEN))
+    hidden = real.startswith(HIDDEN)
     return f"{PYTHON}/{Path(real).relative_to(sys.base_prefix)}" if hidden else real
 
 

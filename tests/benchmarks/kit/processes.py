@@ -1,6 +1,7 @@
 """What the kernel says of a process: its memory and the time it had."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.benchmarks.kit.load import pause
@@ -22,8 +23,8 @@ def ran(pid: int) -> float:
     return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
 
-def load_of(pid: int, seconds: float) -> float:
-    """Return the share of one core, in percent, that a process takes for so many seconds."""
-    before, began = ran(pid), time.monotonic()
+def load_of(pids: Sequence[int], seconds: float) -> float:
+    """Return the share of one core, in percent, that processes together take for so long."""
+    before, began = sum(map(ran, pids)), time.monotonic()
     pause(seconds)
-    return 100 * (ran(pid) - before) / (time.monotonic() - began)
+    return 100 * (sum(map(ran, pids)) - before) / (time.monotonic() - began)
