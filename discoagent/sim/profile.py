@@ -73,10 +73,11 @@ class Profile:
     Times in seconds, rates per second over the whole world. `newcomers`: so many nodes more join
     in the midst of it, by one seed each. `ordered`: frames of one connection stay in order, as over
     TCP. `late`: heartbeats of a cut arrive after it, all at once. `pacing`: a flush waits up to
-    this long. `skew`: host clocks run this much fast or slow. `services`: so many registrations a
+    this long. `clogs`: one way between two hosts, nothing
+    arrives for a while, and then all of it does. `skew`: host clocks run this much fast or slow. `services`: so many registrations a
     node from the beginning on. `boot`: between two first starts, one of these passes; `acquainted`:
     instead, all have known each other for long when it begins. `outage`: how
-    long a cut, an absence or a pause lasts at most, where `..._lasts` does not say so for one kind.
+    long a cut, a clog, an absence or a pause lasts at most, where `..._lasts` does not say so for one kind.
     """
 
     nodes: int = 3
@@ -91,11 +92,13 @@ class Profile:
     skew: float = 0.0
     writes: float = 0.0
     cuts: float = 0.0
+    clogs: float = 0.0
     crashes: float = 0.0
     pauses: float = 0.0
     forgets: float = 0.0
     outage: float = 8.0
     cut_lasts: float | None = None
+    clog_lasts: float | None = None
     away_lasts: float | None = None
     pause_lasts: float | None = None
     services: int = 0
