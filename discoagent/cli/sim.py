@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import click
 
@@ -10,6 +11,14 @@ from discoagent.cli.command import DURATION, Session, verb
 
 SHARE = click.FloatRange(0, 1)
 RATE = click.FloatRange(0)
+DURATIONS = ("partition", "pause", "restart", "clog", "latency")
+
+
+def lasting(
+    flag: str, usually: str, told: str
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Return an option for a kind of trouble; without a value it lasts as `usually`."""
+    return click.option(flag, type=DURATION, is_flag=False, flag_value=usually, help=told)
 
 
 @verb(
@@ -25,10 +34,16 @@ RATE = click.FloatRange(0)
 @click.option("--services", type=click.IntRange(0), metavar="N", help="Registrations of each.")
 @click.option("--seconds", type=RATE, metavar="S", help="How long the trouble goes on.")
 @click.option("--loss", type=SHARE, metavar="P", help="The share of all messages that is lost.")
-@click.option("--partition", type=DURATION, help="Splits and one-way cuts, each up to so long.")
+@click.option("--duplicates", type=SHARE, metavar="P", help="The share that arrives twice.")
+@click.option("--latency", type=DURATION, help="How long a message is on its way at most (3ms).")
+@lasting("--partition", "5s", "Splits and one-way cuts, each up to so long (5s).")
+@lasting("--clog", "5s", "Ways are clogged, each up to so long (5s); then all arrives.")
 @click.option("--churn", type=RATE, metavar="R", help="Changes of registrations a second.")
-@click.option("--pause", type=DURATION, help="Agents are stopped, each up to so long.")
-@click.option("--restart", type=DURATION, help="Agents end, and are back after up to so long.")
+@lasting("--pause", "5s", "Agents are stopped, each up to so long (5s).")
+@lasting("--restart", "3s", "Agents end, and are back after up to so long (3s).")
+@click.option(
+    "--skew", type=click.FloatRange(0, 0.5), metavar="P", help="How fast or slow clocks run: 0.05."
+)
 def sim(session: Session, *, seed: int | None, seeds: int | None, **profile: float | None) -> int:
     """Simulate clusters under faults, and check every step.
 
@@ -56,4 +71,4 @@ def sim(session: Session, *, seed: int | None, seeds: int | None, **profile: flo
 
 
 def _said(name: str, value: float) -> str:
-    return f"{value:f}s" if name in ("partition", "pause", "restart") else str(value)
+    return f"{value:f}s" if name in DURATIONS else str(value)

@@ -65,7 +65,7 @@ class Presence:
 
     def find(self, key: Key, node: str | None) -> list[tuple[str, Entry]]:
         """Return (node, entry) of every shown entry of that key, sorted by node."""
-        holders = self._names.get((key[0], key[1]), ())
+        holders: Collection[str] = self._names.get((key[0], key[1]), ())
         if node is not None:  # one look at it, however many have such a service
             holders = (node,) if node in holders else ()
         pairs = ((holder, self.nodes[holder].get(key)) for holder in sorted(holders))

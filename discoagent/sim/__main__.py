@@ -9,7 +9,8 @@ from discoagent.sim.profile import Profile
 from discoagent.sim.runs import run_many, run_one
 
 SEEDS = 100
-PROFILE = ("nodes", "services", "seconds", "loss", "partition", "churn", "pause", "restart")
+DURATIONS = ("partition", "pause", "restart", "clog", "latency")
+PROFILE = ("nodes", "services", "seconds", "loss", "duplicates", "churn", "skew", *DURATIONS)
 
 
 def main(words: Sequence[str]) -> int:
@@ -43,6 +44,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--restart", type=durations.parse, help="agents end, and are back after so long"
     )
+    parser.add_argument("--clog", type=durations.parse, help="ways are clogged for so long")
+    parser.add_argument("--latency", type=durations.parse, help="of the slowest message")
+    parser.add_argument("--duplicates", type=float, help="a share of all messages, 0 to 1")
+    parser.add_argument("--skew", type=float, help="how wrong clocks run, 0 to 1")
     parser.add_argument("--quiet", action="store_true", help="with --seed: no log")
     parser.add_argument("--json", action="store_true", help="what came of it, for programs")
     return parser
@@ -50,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _said(given: dict[str, float]) -> list[str]:
     """Return the flags that ask for this profile again."""
-    unit = dict.fromkeys(("partition", "pause", "restart"), "s")
+    unit = dict.fromkeys(DURATIONS, "s")
     return [f"--{name} {value:.12g}{unit.get(name, '')}" for name, value in given.items()]
 
 

@@ -63,6 +63,7 @@ class Chaos:
             (world.profile.crashes, self._crash),
             (world.profile.pauses, self._pause),
             (world.profile.forgets, self._forget),
+            (world.profile.clogs, self._clog),
         )
 
     def run(self) -> None:
@@ -77,7 +78,7 @@ class Chaos:
         for number in range(world.profile.newcomers):
             world.at(luck.uniform(0, world.profile.seconds), partial(self._join, f"n{number}"))
         self._trouble(world.now + world.profile.seconds)
-        self._over = True  # who is away by now stays away
+        self._over = world.profile.away_lasts is None  # then who is away by now stays away
         for host in world.hosts.values():  # a newcomer's only seed may be
             if host.seeds:
                 host.seeds = tuple(other.endpoint for other in world.hosts.values())
@@ -159,6 +160,13 @@ class Chaos:
             if luck.random() < 0.5:
                 world.cut(target, source)
         world.at(self._outage(world.profile.cut_lasts), world.heal)
+
+    def _clog(self) -> None:
+        world = self._world
+        source, target = self._luck.sample(sorted(world.hosts), 2)
+        world.clog(source, target)
+        lasts = self._outage(world.profile.clog_lasts)
+        world.at(lasts, lambda: world.unclog(source, target))
 
     def _crash(self) -> None:
         running = self._running()

@@ -7,11 +7,13 @@ shuffles whatever it likes.
 
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from discoagent import wire
 from discoagent.core.effects import DialOutcome
 from discoagent.core.entry import ReplicaId
+from discoagent.core.messages import Envelope
 
 if TYPE_CHECKING:
     from discoagent.sim.host import Host
@@ -43,6 +45,7 @@ class Network:
         self._cuts: dict[tuple[str, str], float] = {}  # with when each was made
         self._last: dict[tuple[str, str, Channel], float] = {}
         self._waiting: dict[tuple[str, str], list[bytes]] = {}
+        self._clogged: dict[tuple[str, str], list[Callable[[], None]]] = {}
         self._troubled: dict[tuple[str, str], float] = {}
         self.lose: Callable[[str, str, Channel, bytes], bool] | None = None
         self.calm = False
@@ -55,8 +58,19 @@ class Network:
         """Let nothing through from one to the other."""
         self._cuts.setdefault((source, target), self._world.now)
 
+    def clog(self, source: str, target: str) -> None:
+        """Keep what goes that way for later: nothing is lost, and nothing arrives."""
+        self._clogged.setdefault((source, target), [])
+
+    def unclog(self, source: str, target: str) -> None:
+        """Let what was kept arrive, all at once."""
+        for goes_on in self._clogged.pop((source, target), []):
+            goes_on()
+
     def heal(self) -> None:
         """Let everything through again; what waits goes out as connections come back."""
+        for way in sorted(self._clogged):
+            self.unclog(*way)
         healed, self._cuts = sorted(self._cuts), {}
         for source, target in healed:
             self._reconnect(source, target)
@@ -87,7 +101,8 @@ class Network:
         """Return what a plain connect shows, and after how many seconds."""
         host, luck = self._world.hosts.get(target), self._world.random
         round_trip = 2 * luck.uniform(*self.profile.latency)
-        cut = self.is_cut(source, target) or self.is_cut(target, source)
+        ways = ((source, target), (target, source))
+        cut = any(way in self._cuts or way in self._clogged for way in ways)
         if host is None or host.dark or cut or round_trip > DIAL_HALF:
             return DialOutcome.SILENT, DIAL_HALF
         if not self.calm and luck.random() < self.profile.loss:
@@ -147,7 +162,11 @@ class Network:
             hearing = target.hearing
             comes = hearing.follows if profile.ordered else hearing.comes
             for _ in range(2 if twice else 1):
-                comes(world.now + quick + spread * luck(), source, heartbeat)
+                arrival = world.now + quick + spread * luck()
+                if (source, name) in self._clogged:
+                    self._keep(source, name, partial(self._heard, source, name, heartbeat))
+                else:
+                    comes(arrival, source, heartbeat)
 
     def send(
         self, source: str, target: str, channel: Channel, frame: bytes, to: ReplicaId | None
@@ -185,12 +204,31 @@ class Network:
         self, source: str, target: str, channel: Channel, frame: bytes, to: ReplicaId | None
     ) -> None:
         world = self._world
+        if (source, target) in self._clogged:
+            self._keep(source, target, partial(self._carry, source, target, channel, frame, to))
+            return
         slow, quick = self.profile.latency[1], self.profile.latency[0]
         arrival = world.now + world.random.uniform(quick, slow)
         if self.profile.ordered:
             line = (source, target, channel)
             arrival = self._last[line] = max(arrival, self._last.get(line, 0.0))
         world.at(arrival - world.now, lambda: self._arrive(source, target, channel, frame, to))
+
+    def _keep(self, source: str, target: str, goes_on: Callable[[], None]) -> None:
+        """Keep something on its way until that is free, if its receiver lives as long."""
+        life = self._world.hosts[target].life
+        self.trouble(source, target)
+
+        def free() -> None:
+            host = self._world.hosts[target]
+            if host.running and host.life is life:
+                goes_on()
+
+        self._clogged[source, target].append(free)
+
+    def _heard(self, source: str, target: str, heartbeat: Envelope) -> None:
+        """Let a heartbeat arrive now."""
+        self._world.hosts[target].hearing.comes(self._world.now, source, heartbeat)
 
     def _arrive(
         self, source: str, target: str, channel: Channel, frame: bytes, to: ReplicaId | None

@@ -15,6 +15,7 @@ from discoagent.core.timing import Timing
 PATIENT = Timing()
 BRISK = Timing(restart_grace=7.0, forget_after=25.0)
 GRACELESS = Timing(restart_grace=0.0, forget_after=30.0)
+NEARBY = (0.0005, 0.003)  # seconds, from the quickest to the slowest message
 LARGE = 64  # nodes above which a world that was asked for begins with all acquainted
 AS_THEY_ARE = nullcontext()
 SHORT_GRACE = Timing(suspect_after=2.0, down_after=4.0, restart_grace=4.5, settle_after=2.2)
@@ -72,18 +73,18 @@ class Profile:
 
     Times in seconds, rates per second over the whole world. `newcomers`: so many nodes more join
     in the midst of it, by one seed each. `ordered`: frames of one connection stay in order, as over
-    TCP. `late`: heartbeats of a cut arrive after it, all at once. `pacing`: a flush waits up to
-    this long. `clogs`: one way between two hosts, nothing
-    arrives for a while, and then all of it does. `skew`: host clocks run this much fast or slow. `services`: so many registrations a
-    node from the beginning on. `boot`: between two first starts, one of these passes; `acquainted`:
-    instead, all have known each other for long when it begins. `outage`: how
-    long a cut, a clog, an absence or a pause lasts at most, where `..._lasts` does not say so for one kind.
+    TCP. `late`: heartbeats of a cut arrive after it, all at once. `clogs`: nothing arrives one way
+    between two hosts for a while, and then all of it. `pacing`: a flush waits up to this long.
+    `skew`: host clocks run this much fast or slow. `services`: so many registrations a node from
+    the beginning on. `boot`: between two first starts, one of these passes; `acquainted`: instead,
+    all have known each other for long when it begins. `outage`: how long a cut, a clog, an absence
+    or a pause lasts at most, where `..._lasts` does not say so for one kind.
     """
 
     nodes: int = 3
     newcomers: int = 0
     seconds: float = 40.0
-    latency: tuple[float, float] = (0.0005, 0.003)
+    latency: tuple[float, float] = NEARBY
     ordered: bool = True
     loss: float = 0.0
     duplicates: float = 0.0
@@ -121,10 +122,15 @@ class Profile:
         churn: float = 0.0,
         pause: float | None = None,
         restart: float | None = None,
+        clog: float | None = None,
+        latency: float | None = None,
+        duplicates: float = 0.0,
+        skew: float = 0.0,
     ) -> "Profile":
         """Return a world in which nothing happens but what is asked for.
 
-        `partition`, `pause` and `restart` say how long such trouble lasts; None: there is none.
+        `partition`, `pause`, `restart` and `clog` say how long such trouble lasts at most; None:
+        there is none. `latency`: the longest way of a message, the shortest is a tenth of it.
         """
 
         def rate(lasts: float | None) -> float:
@@ -139,7 +145,12 @@ class Profile:
             cuts=rate(partition),
             crashes=rate(restart),
             pauses=rate(pause),
+            clogs=rate(clog),
+            latency=NEARBY if latency is None else (latency / 10, latency),
+            duplicates=duplicates,
+            skew=skew,
             cut_lasts=partition,
+            clog_lasts=clog,
             away_lasts=restart,
             pause_lasts=pause,
             services=services,
@@ -184,4 +195,11 @@ class Profile:
             newcomers=luck.choice((0, 0, 0, 1, 2)),
             forgets=rarely(0.1, 0.3),
             mixed=luck.random() < 0.3,
+            clogs=_clogs(seed),
         )
+
+
+def _clogs(seed: int) -> float:
+    """Draw how often a way is clogged, by luck of its own: all else of a seed is as without it."""
+    luck = random.Random(f"clogs {seed}")
+    return luck.choice((0.05, 0.1, 0.3)) if luck.random() < 0.3 else 0.0

@@ -253,6 +253,16 @@ class World:
         self.say("", f"cut {source} -> {target}")
         self.network.cut(source, target)
 
+    def clog(self, source: str, target: str) -> None:
+        """Let what is sent one way wait on its way."""
+        self.say("", f"clogged {source} -> {target}")
+        self.network.clog(source, target)
+
+    def unclog(self, source: str, target: str) -> None:
+        """Let all that waits there arrive at once."""
+        self.say("", f"free {source} -> {target}")
+        self.network.unclog(source, target)
+
     def heal(self) -> None:
         """Let everything through again."""
         self.say("", "heals")

@@ -77,6 +77,7 @@ CASES: list[tuple[str, str, str, int]] = [
     ("uninstall-units --root root", "step", MANY, 0),
     ("version", "version", ONE, 0),
     ("sim --seeds 1 --nodes 2 --seconds 1", "sim", ONE, 0),
+    ("sim --seeds 1 --nodes 3 --seconds 2 --pause --restart --clog --partition", "sim", ONE, 0),
     ("version --socket /nowhere/agent.sock", "version", ONE, 0),
 ]
 # What comes to nothing, and its exit code: an error on stderr.

@@ -5,7 +5,7 @@
     run 4 | settle
     register c web/1 [x3] | update c web/1 [x3] | withdraw c web/1 [exit]
     crash c | stop c | leave c | power-off c | pause c 10 | forget a c
-    split ab c | cut a b | heal
+    split ab c | cut a b | clog a b | unclog a b | heal
     lose a b DeltaMessage [2] | delay a b SyncChunk 1.5 [2]
     show a | states a | holds b a | sent SyncRequest
 
@@ -158,6 +158,14 @@ class Player:
     def do_cut(self, source: str, target: str) -> None:
         """Let nothing through one way."""
         self.world.cut(source, target)
+
+    def do_clog(self, source: str, target: str) -> None:
+        """Let what is sent one way wait."""
+        self.world.clog(source, target)
+
+    def do_unclog(self, source: str, target: str) -> None:
+        """Let it arrive."""
+        self.world.unclog(source, target)
 
     def do_heal(self) -> None:
         """Let everything through."""

@@ -118,6 +118,16 @@ class Cluster(RuleBasedStateMachine):
         """Let nothing through between these and the others."""
         self.world.partition(some, set(NAMES) - some)
 
+    @rule(source=names, to=names)
+    def clog(self, source: str, to: str) -> None:
+        """Let what is sent one way wait."""
+        self.world.clog(source, to)
+
+    @rule(source=names, to=names)
+    def unclog(self, source: str, to: str) -> None:
+        """Let it arrive."""
+        self.world.unclog(source, to)
+
     @rule()
     def heal(self) -> None:
         """Let everything through."""

@@ -14,8 +14,9 @@ from discoagent.core.messages import (
     SyncChunk,
 )
 from discoagent.core.presence import Presence
-from discoagent.sim import runs, trace
+from discoagent.sim import World, runs, trace
 from discoagent.sim.__main__ import main
+from discoagent.sim.chaos import run_seed
 from discoagent.sim.profile import PATIENT, Profile
 from discoagent.sim.words import in_words
 from tests.core.vocabulary import A
@@ -141,6 +142,41 @@ def test_nothing_happens_but_what_is_asked_for() -> None:
     assert split.cuts * split.seconds == 2
     assert (split.cut_lasts, split.away_lasts, split.pause_lasts) == (60.0, None, None)
     assert Profile.asked(pause=2.0).pauses == 0.25
+
+
+def test_who_is_asked_to_restart_comes_back() -> None:
+    """Also when the trouble is over: agreement is a matter of its start, not of its grace."""
+    report = run_seed(2, profile=Profile.asked(nodes=4, seconds=6, restart=4.0))
+
+    assert report.failure is None
+    assert report.agreement < 5
+    assert report.sent["Hello"] > 8
+
+
+def test_a_clogged_way() -> None:
+    """Nothing of it is lost, and nothing arrives until it is free: then all of it, in order."""
+    world = World(1, Profile.asked(nodes=2, clog=2.0))
+    for name in "ab":
+        world.start(name)
+    world.run(5)
+    world.clog("a", "b")
+    world.register("a", "web", "1")
+    world.update("a", "web", "1")
+    world.run(1)
+    assert world.shown("b") == []
+
+    world.unclog("a", "b")
+    world.run(0.1)
+    assert world.shown("b") == ["web/1@a"]
+    assert [event.kind.value for event in world.events("b")] == ["added", "updated"]
+    world.settle()
+
+
+def test_clogs_are_of_some_worlds() -> None:
+    """All else that a seed says is the same with and without them."""
+    clogged = [seed for seed in range(200) if Profile.swarm(seed).clogs]
+
+    assert 30 < len(clogged) < 90
 
 
 def test_more_nodes_than_letters(capsys: pytest.CaptureFixture[str]) -> None:
