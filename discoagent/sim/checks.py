@@ -31,7 +31,7 @@ class Checks:
     def __init__(self, world: "World", host: "Host") -> None:
         self._world = world
         self._host = host
-        self._countdown = 0
+        self._since_whole = 0  # steps
         self._own_clock = 0
 
     def hears(self, heartbeat: Heartbeat) -> None:
@@ -55,16 +55,25 @@ class Checks:
             self._own_clock = replica.own.clock
             moved.add(replica.id.node)
         held = members_of(replica).presence.nodes
-        self._countdown -= 1
-        whole = self._countdown <= 0 or (bool(moved) and len(held) <= SMALL)
+        self._since_whole += 1
+        whole = self._since_whole > WHOLE_EVERY + len(held) ** 2 // 10
+        whole = whole or (bool(moved) and len(held) <= SMALL)
         step = Step(self._world, self._host, replica, effects, held if whole else moved)
+        self._run(step, whole=whole)
+
+    def all_there_is(self, replica: Replica) -> None:
+        """Check what there is, whatever moved."""
+        held = members_of(replica).presence.nodes
+        self._run(Step(self._world, self._host, replica, [], held), whole=True)
+
+    def _run(self, step: Step, *, whole: bool) -> None:
         for check in EACH_STEP:
             check(step)
-        if moved or whole:
+        if step.names:
             for check in WHERE_MOVED:
                 check(step)
         if whole:
-            self._countdown = WHOLE_EVERY + len(held) ** 2 // 10
+            self._since_whole = 0
             for check in AS_A_WHOLE:
                 check(step)
 

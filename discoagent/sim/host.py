@@ -67,7 +67,7 @@ class Host:
         self._flush_due = False
         self._flushed = 0
         self._verdicts: dict[Key, None] = {}  # those that its chain holds
-        self._checks = Checks(world, self)
+        self.checks = Checks(world, self)
 
     # ---- being there
 
@@ -253,10 +253,10 @@ class Host:
         with self.world.profile.knobs.applied():
             for envelope in heard:
                 assert isinstance(envelope.message, Heartbeat)
-                self._checks.hears(envelope.message)
+                self.checks.hears(envelope.message)
                 effects = replica.receive(envelope, clock)
                 if effects or moved:
-                    self.done(f"<- {self._checks.sender(envelope.message)}: Heartbeat", effects)
+                    self.done(f"<- {self.checks.sender(envelope.message)}: Heartbeat", effects)
                     moved = members_of(replica).moved
         self.done(f"takes in {len(heard)} heartbeats", [])
 
@@ -301,7 +301,7 @@ class Host:
             world.say(self.name, label)
         for effect in effects:
             self._run(effect)
-        self._checks.after(self.replica, effects)
+        self.checks.after(self.replica, effects)
         if self.life is not None and self._flushed != self.life.clock and not self._flush_due:
             self._flush_due = True
             pacing = world.profile.pacing

@@ -23,6 +23,7 @@ from discoagent.sim.trace import Progress, Trace
 
 ON_ITS_WAY = 5.0
 BACK_OFF_MAX = 30.0  # of exchanges: what waits that long is still to be said after healing
+LOOKED_AT = 64  # agents of which all is looked at in the end
 NOISE = ("Digest", "DigestReply", "SyncRequest", "SyncChunk")
 
 
@@ -314,7 +315,15 @@ class World:
             if agreement(self) is None:
                 break
         self.quiet(self.profile.quiet)
+        self._look_at_all_there_is()
         return taken
+
+    def _look_at_all_there_is(self) -> None:
+        """Check it on each agent; of very many on some."""
+        for name in self.names[:: 1 + len(self.names) // LOOKED_AT]:
+            host = self.hosts[name]
+            if host.replica is not None:
+                host.checks.all_there_is(host.replica)
 
     def quiet(self, seconds: float) -> None:
         """Demand that nothing happens for a while: no event, no exchange, no sync."""
