@@ -42,7 +42,10 @@ def lasting(
 @lasting("--pause", "5s", "Agents are stopped, each up to so long (5s).")
 @lasting("--restart", "3s", "Agents end, and are back after up to so long (3s).")
 @click.option(
-    "--skew", type=click.FloatRange(0, 0.5), metavar="P", help="How fast or slow clocks run: 0.05."
+    "--skew",
+    type=click.FloatRange(0, 0.5),
+    metavar="P",
+    help="The share by which clocks run wrong.",
 )
 def sim(session: Session, *, seed: int | None, seeds: int | None, **profile: float | None) -> int:
     """Simulate clusters under faults, and check every step.
@@ -50,7 +53,7 @@ def sim(session: Session, *, seed: int | None, seeds: int | None, **profile: flo
     The agents' own core and wire run in virtual time over a network that loses, delays, cuts and
     splits, while nodes crash, leave, pause and come back. The seed decides all that happens; how
     bad it is, too, unless a flag from --nodes on says so: then there is no trouble but what was
-    asked for. 1 when a check failed; the command that replays it is told.
+    asked for. A kind of trouble without a value lasts as long as is said in brackets. 1 when a check failed; the command that replays it is told.
     """
     printer = session.printer(output.COMMON)
     words = [sys.executable, "-m", "discoagent.sim"]
