@@ -53,7 +53,8 @@ def sim(session: Session, *, seed: int | None, seeds: int | None, **profile: flo
     The agents' own core and wire run in virtual time over a network that loses, delays, cuts and
     splits, while nodes crash, leave, pause and come back. The seed decides all that happens; how
     bad it is, too, unless a flag from --nodes on says so: then there is no trouble but what was
-    asked for. A kind of trouble without a value lasts as long as is said in brackets. 1 when a check failed; the command that replays it is told.
+    asked for. A kind of trouble without a value lasts as long as is said in brackets.
+    1 when a check failed; the command that replays it is told.
     """
     printer = session.printer(output.COMMON)
     words = [sys.executable, "-m", "discoagent.sim"]
