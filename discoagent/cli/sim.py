@@ -11,7 +11,6 @@ from discoagent.cli.command import DURATION, Session, verb
 
 SHARE = click.FloatRange(0, 1)
 RATE = click.FloatRange(0)
-DURATIONS = ("partition", "pause", "restart", "clog", "latency")
 
 
 def lasting(
@@ -58,9 +57,11 @@ def sim(session: Session, *, seed: int | None, seeds: int | None, **profile: flo
     """
     printer = session.printer(output.COMMON)
     words = [sys.executable, "-m", "discoagent.sim"]
+    options = click.get_current_context().command.params
+    durations = {option.name for option in options if option.type is DURATION}
     for name, value in {"seed": seed, "seeds": seeds, **profile}.items():
         if value is not None:
-            words += [f"--{name}", _said(name, value)]
+            words += [f"--{name}", f"{value:f}s" if name in durations else str(value)]
     if printer.format in ("json", "jsonl"):
         words.append("--json")
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as simulator:
@@ -72,7 +73,3 @@ def sim(session: Session, *, seed: int | None, seeds: int | None, **profile: flo
             simulator.kill()
             raise
     return simulator.returncode
-
-
-def _said(name: str, value: float) -> str:
-    return f"{value:f}s" if name in DURATIONS else str(value)

@@ -46,8 +46,7 @@ class Presence:
             group = (kind, name)
             found = [
                 (instance, holder, entry)
-                for holder in self._names.get(group, ())
-                if node is None or holder == node
+                for holder in self._holders(group, node)
                 for instance, entry in self.nodes[holder].group(group)
             ]
             found.sort()  # no two have the same id and node, so entries are never compared
@@ -65,11 +64,16 @@ class Presence:
 
     def find(self, key: Key, node: str | None) -> list[tuple[str, Entry]]:
         """Return (node, entry) of every shown entry of that key, sorted by node."""
-        holders: Collection[str] = self._names.get((key[0], key[1]), ())
-        if node is not None:  # one look at it, however many have such a service
-            holders = (node,) if node in holders else ()
-        pairs = ((holder, self.nodes[holder].get(key)) for holder in sorted(holders))
+        holders = sorted(self._holders((key[0], key[1]), node))
+        pairs = ((holder, self.nodes[holder].get(key)) for holder in holders)
         return [(holder, entry) for holder, entry in pairs if entry is not None]
+
+    def _holders(self, group: Group, node: str | None) -> Collection[str]:
+        """Return which nodes show some of it; asked for one, by one look, however many do."""
+        holders = self._names.get(group, {})
+        if node is None:
+            return holders
+        return (node,) if node in holders else ()
 
     # ---- changing
 

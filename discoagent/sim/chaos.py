@@ -56,7 +56,7 @@ class Chaos:
     def __init__(self, world: World) -> None:
         self._world = world
         self._luck = world.random
-        self._over = False
+        self._nobody_comes = False
         self._rates: tuple[tuple[float, Callable[[], None]], ...] = (
             (world.profile.writes, self._write),
             (world.profile.cuts, self._cut),
@@ -78,7 +78,7 @@ class Chaos:
         for number in range(world.profile.newcomers):
             world.at(luck.uniform(0, world.profile.seconds), partial(self._join, f"n{number}"))
         self._trouble(world.now + world.profile.seconds)
-        self._over = world.profile.away_lasts is None  # then who is away by now stays away
+        self._nobody_comes = world.profile.away_lasts is None  # then who is away by now stays away
         for host in world.hosts.values():  # a newcomer's only seed may be
             if host.seeds:
                 host.seeds = tuple(other.endpoint for other in world.hosts.values())
@@ -191,13 +191,13 @@ class Chaos:
             world.withdraw(name, key[1], key[2], kind=key[0], cause=CauseWord.EXIT)
 
     def _start(self, name: str, restore: Restore) -> None:
-        if not self._over and not self._world.hosts[name].running:
+        if not self._nobody_comes and not self._world.hosts[name].running:
             back = self._luck.choice((0.0, 0.0, 0.0, 5.0))
             self._world.start(name, restore=restore, clock_back=back)
 
     def _join(self, name: str) -> None:
         running = self._running()
-        if running and not self._over:
+        if running and not self._nobody_comes:
             self._world.start(name, seeds=(self._luck.choice(running),))
 
     def _forget(self) -> None:

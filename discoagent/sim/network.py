@@ -102,8 +102,8 @@ class Network:
         host, luck = self._world.hosts.get(target), self._world.random
         round_trip = 2 * luck.uniform(*self.profile.latency)
         ways = ((source, target), (target, source))
-        cut = any(way in self._cuts or way in self._clogged for way in ways)
-        if host is None or host.dark or cut or round_trip > DIAL_HALF:
+        blocked = any(way in self._cuts or way in self._clogged for way in ways)
+        if host is None or host.dark or blocked or round_trip > DIAL_HALF:
             return DialOutcome.SILENT, DIAL_HALF
         if not self.calm and luck.random() < self.profile.loss:
             return DialOutcome.SILENT, DIAL_HALF

@@ -155,3 +155,22 @@ def test_the_only_welcome_is_lost_while_dead_seeds_are_greeted() -> None:
 
     world.settle()
     assert world.replica("b").ready
+
+
+def test_a_clogged_way() -> None:
+    """Nothing of it is lost, and nothing arrives until it is free: then all of it, in order."""
+    world = World(1, Profile(nodes=2))
+    for name in "ab":
+        world.start(name)
+    world.run(5)
+    world.clog("a", "b")
+    world.register("a", "web", "1")
+    world.update("a", "web", "1")
+    world.run(1)
+    assert world.shown("b") == []
+
+    world.unclog("a", "b")
+    world.run(0.1)
+    assert world.shown("b") == ["web/1@a"]
+    assert [event.kind.value for event in world.events("b")] == ["added", "updated"]
+    world.settle()
