@@ -182,9 +182,16 @@ class Detector:
         patience = 1.5 * self._members.timing.heartbeat_interval
         heard_since = now - patience
         self.guard.look(now)
-        for peer in list(self._members.peers.values()):
-            if peer.heard > heard_since and _well(peer):
-                continue
+        alive = NodeState.ALIVE
+        doubtful = [  # all but those that were just heard, and of whom nothing else is known
+            peer
+            for peer in self._members.peers.values()
+            if peer.heard <= heard_since
+            or peer.state is not alive
+            or peer.farewell
+            or peer.refused > peer.heard
+        ]
+        for peer in doubtful:
             if peer.state in PRESENT:
                 effects += self._judge(peer, now)
                 silence = peer.state in PRESENT and now - peer.heard > patience
@@ -332,13 +339,11 @@ class Detector:
 
         A dial may take longer than the pause until the next: what is lost need not be dated.
         """
-        taken = set(self._members.targets())  # by a renamed host: who is lost is not there
-        lost = (
-            peer
-            for peer in self._members.peers.values()
-            if peer.state is NodeState.DOWN and peer.endpoint not in taken
-        )
         self._next_lost = max(self._next_lost, now - 2 * TICK)
+        if not self._members.lost:
+            return []
+        taken = set(self._members.targets())  # by a renamed host: who is lost is not there
+        lost = (peer for peer in self._members.lost.values() if peer.endpoint not in taken)
         effects: list[Effect] = []
         for peer in heapq.nsmallest(LOST_DIALS_PER_SECOND, lost, key=attrgetter("dialled")):
             interval = MUTE_DIAL_INTERVAL if peer.mute else LOST_DIAL_INTERVAL
@@ -347,11 +352,6 @@ class Detector:
                 peer.dialled = now
                 effects.append(Dial(peer.endpoint))
         return effects
-
-
-def _well(peer: Peer) -> bool:
-    """Is there nothing to be judged about a peer that was just heard?"""
-    return peer.state is NodeState.ALIVE and not peer.farewell and peer.refused <= peer.heard
 
 
 def _refused(peer: Peer, at: float, *, mute: bool, by: str) -> None:

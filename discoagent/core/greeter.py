@@ -93,7 +93,7 @@ class Greeter:
                 if peer is None or peer.state not in PRESENT:
                     effects.append(Disconnect(endpoint))
         for peer in self._members.peers.values():
-            if peer.state in PRESENT and not peer.welcomed:
+            if not peer.welcomed and peer.state in PRESENT:
                 effects += self.greet([peer.endpoint], now)
         if not self.welcomed:  # whatever else is under way: a seed that is no more never answers
             here = [it.endpoint for it in self._members.peers.values() if it.state in PRESENT]

@@ -46,12 +46,17 @@ class Guard:
         """Count the silent; called before anybody is judged."""
         if self._members.timing.isolation_grace == 0:
             return
-        present = [peer for peer in self._members.peers.values() if peer.state in PRESENT]
         horizon = now - self._members.timing.suspect_after
+        peers = self._members.peers.values()
+        quiet = [peer for peer in peers if peer.heard < horizon]
+        if not quiet and self._since is None:  # as at nearly every tick
+            self._silent.clear()
+            return
+        present = [peer for peer in peers if peer.state in PRESENT]
         silent = {
             peer.replica.node
-            for peer in present
-            if peer.heard < horizon and not peer.farewell and self._unheard(peer, now)
+            for peer in quiet
+            if peer.state in PRESENT and not peer.farewell and self._unheard(peer, now)
         }
         cut_off = len(present) >= PEERS_MIN and 2 * len(silent) > len(present)
         self._members.silent = (len(silent), len(present)) if cut_off else (0, 0)

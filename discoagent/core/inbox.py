@@ -150,7 +150,7 @@ class Inbox:
             return []
         peer.hash_differs = 0
         self._members.counters["chain-hash"] += 1
-        peer.node.begin(peer.replica, now, self._members.timing.restart_grace)
+        self._members.hand_over(peer, peer.replica, now)
         self._members.counted(peer)
         self._sync.behind(peer, heartbeat.clock, peer.replica.node, now)
         return self._sync.pump(now)

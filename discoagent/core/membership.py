@@ -36,6 +36,8 @@ class Membership:
         self.presence = Presence()
         self.me: Node = self.presence.add(own)
         self.peers: dict[str, Peer] = {}
+        self.lost: dict[str, Peer] = {}  # those that are down
+        self.handovers: dict[str, None] = {}  # peers of whom something may be held
         self.by_hash: dict[int, str] = {self.me.hash: own.node}
         self.digests = Digests()
         self.verdicts: list[tuple[ReplicaId, Entry, Cause | None]] = []  # of others, not read yet
@@ -182,7 +184,7 @@ class Membership:
 
     def _succeed(self, peer: Peer, replica: ReplicaId, now: float) -> list[Effect]:
         """Another life of that node began: hold what is shown, and start its chain."""
-        peer.node.begin(replica, now, self.timing.restart_grace)
+        self.hand_over(peer, replica, now)
         peer.begin(replica)
         effects: list[Effect] = []
         if peer.node.hidden:
@@ -192,6 +194,12 @@ class Membership:
         self.counted(peer)
         return effects
 
+    def hand_over(self, peer: Peer, replica: ReplicaId, now: float) -> None:
+        """Hold what is shown of a peer, and begin the chain of that life, or the same one's anew."""
+        peer.node.begin(replica, now, self.timing.restart_grace)
+        if peer.node.held is not None:
+            self.handovers[replica.node] = None
+
     # ---- states
 
     def set_state(self, peer: Peer, state: NodeState, evidence: str, now: float) -> list[Effect]:
@@ -200,6 +208,10 @@ class Membership:
         if state is peer.state:
             return []
         before, peer.state, peer.since = peer.state, state, now
+        if state is NodeState.DOWN:
+            self.lost[peer.replica.node] = peer
+        else:
+            self.lost.pop(peer.replica.node, None)
         self._targets = None
         self.counted(peer)
         return [self._changed(peer, before, state, now)]
@@ -258,6 +270,7 @@ class Membership:
         self.digests.drop(peer.replica.node)
         del self.by_hash[peer.node.hash]
         del self.peers[peer.replica.node]
+        self.lost.pop(peer.replica.node, None)
         self._move_out(peer)
         return effects + self._let_go(peer.endpoint)
 
@@ -322,7 +335,10 @@ class Membership:
             assert peer.replica == peer.node.chain.replica
             assert peer.node.hidden != peer.shows
             assert self._places[peer.endpoint][peer.node.name] is peer
+            assert (self.lost.get(peer.node.name) is peer) == (peer.state is NodeState.DOWN)
+            assert peer.node.held is None or peer.node.name in self.handovers
         assert sum(map(len, self._places.values())) == len(self.peers)
+        assert self.lost.keys() <= self.peers.keys()
 
 
 def emit(events: Iterable[Event]) -> list[Effect]:

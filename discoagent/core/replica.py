@@ -62,6 +62,7 @@ class Replica:
         self.timing = timing
         self._clock = WitnessedClock(now)
         self._members = Membership(self.id, cluster, record.endpoint, timing)
+        self._members.real = now
         self._detector = Detector(self._members)
         self._greeter = Greeter(self._members)
         self._sync = Sync(self._members)
@@ -255,17 +256,23 @@ class Replica:
         )
 
     def _witness(self, now: float) -> None:
+        if now <= self._clock.real:  # as for all but the first of what came together
+            return
         gap = self._clock.witness(now)
         self._members.real = self._clock.real
         if gap > self.timing.heartbeat_interval:
             self._detector.paused(self._clock.now)
 
     def _end_handovers(self, now: float) -> list[Effect]:
+        members = self._members
         effects: list[Effect] = []
-        for peer in self._members.peers.values():
-            if peer.node.held is not None and now > peer.node.held_until:
-                effects += emit(self._members.presence.end_held(peer.node, UNKNOWN))
-                self._members.moved.add(peer.node.name)
+        for name in list(members.handovers):
+            peer = members.peers.get(name)
+            if peer is None or peer.node.held is None:
+                del members.handovers[name]
+            elif now > peer.node.held_until:
+                effects += emit(members.presence.end_held(peer.node, UNKNOWN))
+                members.moved.add(name)
         return effects
 
     def _forget_ended(self, now: float) -> None:

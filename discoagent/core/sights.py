@@ -108,9 +108,10 @@ class Sights:
 
     def look(self) -> list[Effect]:
         """Answer what is reached by the clocks that moved since the last look, or by our own."""
-        moved, self._members.advanced = self._members.advanced, set()
         if not self._pending:
+            self._members.advanced.clear()
             return []
+        moved, self._members.advanced = self._members.advanced, set()
         moved.add(self._members.id.node)
         effects: list[Effect] = []
         for node in moved & self._waits.keys():

@@ -1,6 +1,7 @@
 """What a host's SUB socket was sent: it waits there until the agent drains it at a tick."""
 
 from bisect import bisect_right
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from discoagent.core.messages import Envelope
@@ -35,7 +36,9 @@ class Hearing:
     def follows(self, arrival: float, source: str, heartbeat: Envelope) -> None:
         """Let one arrive then, or when what its source sent before it does, if that is later."""
         before = self._last.get(source, 0.0)
-        self._last[source] = arrival = max(arrival, before)
+        if arrival < before:
+            arrival = before
+        self._last[source] = arrival
         self._coming.append((arrival, source, heartbeat))
 
     def clear(self) -> None:
@@ -48,6 +51,8 @@ class Hearing:
         coming.sort(key=_arrival)
         here = bisect_right(coming, now, key=_arrival)
         self._coming = coming[here:]
+        if not network.cuts and here <= QUEUE_MAX:
+            return [heartbeat for _, _, heartbeat in coming[:here]]
         heard: list[Envelope] = []
         for arrival, source, heartbeat in coming[:here]:
             if network.was_cut(source, name, arrival):
@@ -65,5 +70,4 @@ class Hearing:
             self._coming.append((now + profile.latency[1] + RECONNECT, source, heartbeat))
 
 
-def _arrival(coming: Coming) -> float:
-    return coming[0]
+_arrival = itemgetter(0)

@@ -35,8 +35,9 @@ class Links:
 
     def hear(self, endpoint: str) -> bool:
         """Is the SUB socket connected to that endpoint, handshake and all?"""
-        now = self._host.world.now
-        return self._host.running and self._until_made.get(endpoint, now) < now
+        host = self._host
+        now = host.world.now
+        return self._until_made.get(endpoint, now) < now and host.replica is not None
 
     def connect(self, endpoint: str) -> None:
         """Connect where nothing is; the handshake takes three ways through the network."""

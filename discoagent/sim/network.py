@@ -23,6 +23,7 @@ QUEUE_MAX = 1_000  # frames that wait at a DEALER
 DIAL_HALF = 1.0  # seconds that a connect, and then a greeting, may take
 RECONNECT = (0.05, 1.0)  # seconds until a connection is back once it could be
 NEVER = float("-inf")
+ONE, BOTH = (1,), (1, 2)  # copies of a frame that the world makes
 
 
 class Channel(StrEnum):
@@ -42,7 +43,7 @@ class Network:
     def __init__(self, world: "World") -> None:
         self._world = world
         self.profile = world.profile
-        self._cuts: dict[tuple[str, str], float] = {}  # with when each was made
+        self.cuts: dict[tuple[str, str], float] = {}  # (from, to) with when each was made
         self._last: dict[tuple[str, str, Channel], float] = {}
         self._waiting: dict[tuple[str, str], list[bytes]] = {}
         self._clogged: dict[tuple[str, str], list[Callable[[], None]]] = {}
@@ -56,7 +57,7 @@ class Network:
 
     def cut(self, source: str, target: str) -> None:
         """Let nothing through from one to the other."""
-        self._cuts.setdefault((source, target), self._world.now)
+        self.cuts.setdefault((source, target), self._world.now)
 
     def clog(self, source: str, target: str) -> None:
         """Keep what goes that way for later: nothing is lost, and nothing arrives."""
@@ -71,17 +72,17 @@ class Network:
         """Let everything through again; what waits goes out as connections come back."""
         for way in sorted(self._clogged):
             self.unclog(*way)
-        healed, self._cuts = sorted(self._cuts), {}
+        healed, self.cuts = sorted(self.cuts), {}
         for source, target in healed:
             self._reconnect(source, target)
 
     def is_cut(self, source: str, target: str) -> bool:
         """Does nothing pass that way?"""
-        return (source, target) in self._cuts
+        return (source, target) in self.cuts
 
     def was_cut(self, source: str, target: str, at: float) -> bool:
         """Did nothing pass that way at that time, as far as we know by now?"""
-        return bool(self._cuts) and self._cuts.get((source, target), at + 1) <= at
+        return bool(self.cuts) and self.cuts.get((source, target), at + 1) <= at
 
     def troubled(self, source: str, target: str) -> float:
         """Return when the network last kept a frame from its way; that is a reason for silence."""
@@ -102,7 +103,7 @@ class Network:
         host, luck = self._world.hosts.get(target), self._world.random
         round_trip = 2 * luck.uniform(*self.profile.latency)
         ways = ((source, target), (target, source))
-        blocked = any(way in self._cuts or way in self._clogged for way in ways)
+        blocked = any(way in self.cuts or way in self._clogged for way in ways)
         if host is None or host.dark or blocked or round_trip > DIAL_HALF:
             return DialOutcome.SILENT, DIAL_HALF
         if not self.calm and luck.random() < self.profile.loss:
@@ -149,24 +150,32 @@ class Network:
         world, profile, source = self._world, self.profile, host.name
         endpoint, luck = host.endpoint, world.random.random
         quick, spread = profile.latency[0], profile.latency[1] - profile.latency[0]
+        soonest, ordered, calm, clogged = (
+            world.now + quick,
+            profile.ordered,
+            self.calm,
+            self._clogged,
+        )
         heartbeat = wire.decode(frame)  # once for all of them, for nothing in it can be changed
-        for name in world.names:
-            target = world.hosts[name]
-            if not target.links.hear(endpoint):
+        hosts = map(world.hosts.__getitem__, world.names)
+        heard_by = [target for target in hosts if target.links.hear(endpoint)]
+        self.messages += len(heard_by)
+        self.bytes += len(heard_by) * len(frame)
+        for target in heard_by:
+            name = target.name
+            if self.lose is not None and self._is_taken(source, name, Channel.PUBLISH, frame):
                 continue
-            self.messages += 1
-            self.bytes += len(frame)
-            if self._is_taken(source, name, Channel.PUBLISH, frame) or self._is_lost(source, name):
+            if not calm and self._is_lost(source, name):
                 continue
-            twice = not self.calm and luck() < profile.duplicates
-            hearing = target.hearing
-            comes = hearing.follows if profile.ordered else hearing.comes
-            for _ in range(2 if twice else 1):
-                arrival = world.now + quick + spread * luck()
-                if (source, name) in self._clogged:
+            twice = not calm and luck() < profile.duplicates
+            for _ in BOTH if twice else ONE:
+                arrival = soonest + spread * luck()
+                if clogged and (source, name) in clogged:
                     self._keep(source, name, partial(self._heard, source, name, heartbeat))
+                elif ordered:
+                    target.hearing.follows(arrival, source, heartbeat)
                 else:
-                    comes(arrival, source, heartbeat)
+                    target.hearing.comes(arrival, source, heartbeat)
 
     def send(
         self, source: str, target: str, channel: Channel, frame: bytes, to: ReplicaId | None

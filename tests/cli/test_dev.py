@@ -38,8 +38,11 @@ def agents(dev: "subprocess.Popen[str]") -> list[int]:
 
 
 def command_line(pid: int) -> bytes:
-    """Return what a process runs."""
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
+    """Return what a process runs; nothing when it has been waited for since it was listed."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def processes(dev: "subprocess.Popen[str]") -> Iterator[int]:
