@@ -15,7 +15,7 @@ from discoagent.core.effects import (
     NodeState,
     StateChanged,
 )
-from discoagent.core.entry import Cause, CauseWord, Entry, Kind, MemberRecord, ReplicaId
+from discoagent.core.entry import UNKNOWN, Cause, CauseWord, Entry, Kind, MemberRecord, ReplicaId
 from discoagent.core.evidence import Casebook, Change, Evidence, gather
 from discoagent.core.limits import GRAVES_MAX, NODES_MAX
 from discoagent.core.node import Node
@@ -195,10 +195,22 @@ class Membership:
         return effects
 
     def hand_over(self, peer: Peer, replica: ReplicaId, now: float) -> None:
-        """Hold what is shown of a peer, and begin the chain of that life, or the same one's anew."""
+        """Hold what is shown of a peer, and begin that life's chain, or the same one's anew."""
         peer.node.begin(replica, now, self.timing.restart_grace)
         if peer.node.held is not None:
             self.handovers[replica.node] = None
+
+    def end_handovers(self, now: float) -> list[Effect]:
+        """Let go of what was held for as long as it may be; the next life has not said it."""
+        effects: list[Effect] = []
+        for name in list(self.handovers):
+            peer = self.peers.get(name)
+            if peer is None or peer.node.held is None:
+                del self.handovers[name]
+            elif now > peer.node.held_until:
+                effects += emit(self.presence.end_held(peer.node, UNKNOWN))
+                self.moved.add(name)
+        return effects
 
     # ---- states
 

@@ -225,7 +225,7 @@ class Replica:
         at = self._clock.now
         effects = self._detector.tick(at)
         effects += self._forgetting.tick(at)
-        effects += self._end_handovers(at)
+        effects += self._members.end_handovers(at)
         effects += self._greeter.tick(at)
         effects += self._sync.tick(at)
         effects += self._sights.tick(at)
@@ -262,18 +262,6 @@ class Replica:
         self._members.real = self._clock.real
         if gap > self.timing.heartbeat_interval:
             self._detector.paused(self._clock.now)
-
-    def _end_handovers(self, now: float) -> list[Effect]:
-        members = self._members
-        effects: list[Effect] = []
-        for name in list(members.handovers):
-            peer = members.peers.get(name)
-            if peer is None or peer.node.held is None:
-                del members.handovers[name]
-            elif now > peer.node.held_until:
-                effects += emit(members.presence.end_held(peer.node, UNKNOWN))
-                members.moved.add(name)
-        return effects
 
     def _forget_ended(self, now: float) -> None:
         """Tell no more of what ended before this life: everybody has had the time to hear it."""

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from discoagent.sim.host import Host
     from discoagent.sim.world import World
 
-WHOLE_EVERY = 40  # steps between two looks at all there is; in large worlds more
+WHOLE_EVERY = 40  # steps between two looks at every node; in large worlds more
 TOKEN_LIFE = 20  # events after which a watcher stands where it is by then
-SMALL = 8  # nodes up to which everything is looked at wherever something moved in a step
+SMALL = 8  # nodes up to which lookups, readings and tokens are tried wherever something moved
 
 
 class Checks:
@@ -56,9 +56,11 @@ class Checks:
             moved.add(replica.id.node)
         held = members_of(replica).presence.nodes
         self._since_whole += 1
-        whole = self._since_whole > WHOLE_EVERY + len(held) ** 2 // 10
-        whole = whole or (bool(moved) and len(held) <= SMALL)
-        step = Step(self._world, self._host, replica, effects, held if whole else moved)
+        everywhere = self._since_whole > WHOLE_EVERY + len(held) ** 2 // 10
+        if everywhere:
+            self._since_whole = 0
+        whole = everywhere or (bool(moved) and len(held) <= SMALL)
+        step = Step(self._world, self._host, replica, effects, held if everywhere else moved)
         self._run(step, whole=whole)
 
     def all_there_is(self, replica: Replica) -> None:
@@ -73,7 +75,6 @@ class Checks:
             for check in WHERE_MOVED:
                 check(step)
         if whole:
-            self._since_whole = 0
             for check in AS_A_WHOLE:
                 check(step)
 

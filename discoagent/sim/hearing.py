@@ -36,8 +36,7 @@ class Hearing:
     def follows(self, arrival: float, source: str, heartbeat: Envelope) -> None:
         """Let one arrive then, or when what its source sent before it does, if that is later."""
         before = self._last.get(source, 0.0)
-        if arrival < before:
-            arrival = before
+        arrival = before if before > arrival else arrival  # noqa: FURB136 - millions of calls
         self._last[source] = arrival
         self._coming.append((arrival, source, heartbeat))
 

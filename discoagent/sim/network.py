@@ -150,12 +150,7 @@ class Network:
         world, profile, source = self._world, self.profile, host.name
         endpoint, luck = host.endpoint, world.random.random
         quick, spread = profile.latency[0], profile.latency[1] - profile.latency[0]
-        soonest, ordered, calm, clogged = (
-            world.now + quick,
-            profile.ordered,
-            self.calm,
-            self._clogged,
-        )
+        soonest, calm, clogged = world.now + quick, self.calm, self._clogged
         heartbeat = wire.decode(frame)  # once for all of them, for nothing in it can be changed
         hosts = map(world.hosts.__getitem__, world.names)
         heard_by = [target for target in hosts if target.links.hear(endpoint)]
@@ -172,7 +167,7 @@ class Network:
                 arrival = soonest + spread * luck()
                 if clogged and (source, name) in clogged:
                     self._keep(source, name, partial(self._heard, source, name, heartbeat))
-                elif ordered:
+                elif profile.ordered:
                     target.hearing.follows(arrival, source, heartbeat)
                 else:
                     target.hearing.comes(arrival, source, heartbeat)
