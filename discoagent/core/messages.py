@@ -6,15 +6,15 @@ broadcast PUB -> SUB.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from discoagent.core.entry import Cause, Entry, ReplicaId
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(NamedTuple):
     """PUB, every heartbeat interval. The same size in any cluster: names travel as 8-byte hashes.
 
     `beat` counts the heartbeats of this incarnation: one not heard before is the only sign of life
@@ -284,8 +284,7 @@ Message = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A decoded message, who sent it, and the extensions this version passes by.
 
     `sender` is None for a heartbeat, which names its node by hash. Extension keys are small
@@ -295,4 +294,4 @@ class Envelope:
 
     message: Message
     sender: ReplicaId | None
-    extensions: Mapping[int, bytes] = field(default_factory=dict)
+    extensions: Mapping[int, bytes] = MappingProxyType({})

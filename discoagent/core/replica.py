@@ -146,10 +146,15 @@ class Replica:
         settled = replace(record, settled=True, ended=told)
         return self.update_record(settled, cause, now)
 
+    @property
+    def unpushed(self) -> bool:
+        """Is there anything for `flush` to do?"""
+        return self._pushed != self.own.clock
+
     def flush(self, now: float) -> list[Effect]:
         """Push all steps since the last flush to every peer; called at the end of a loop's turn."""
         self._witness(now)
-        if self._pushed == self.own.clock:
+        if not self.unpushed:
             return []
         targets = self._members.targets()
         deltas = self.own.deltas_after(self._pushed)

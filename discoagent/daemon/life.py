@@ -15,7 +15,7 @@ from typing import Any
 from discoagent import __version__
 from discoagent.core.effects import Effect, Emit
 from discoagent.core.entry import Cause, CauseWord, Key, MemberRecord, ReplicaId
-from discoagent.core.messages import Envelope, Parting
+from discoagent.core.messages import Envelope, Heartbeat, Parting
 from discoagent.core.replica import Replica
 from discoagent.core.timing import TICK
 from discoagent.daemon.config import Config
@@ -338,12 +338,16 @@ class Life:
         self._received[type(envelope.message).__name__] += 1
         if self._operator.examiner.takes(envelope):
             return
-        self._perform(self._replica.receive(envelope, self.now()))
+        effects = self._replica.receive(envelope, self.now())
+        if effects or type(envelope.message) is not Heartbeat:  # nearly all of these tell no news
+            self._perform(effects)
 
     def _tick(self) -> None:
         """Look at the heartbeats that came, then at the time."""
         self._transport.drain_heartbeats()
-        self._perform(self._replica.tick(self.now()))
+        effects = self._replica.tick(self.now())
+        if effects or self._replica.unpushed:
+            self._perform(effects)
         self._chronicle.look()
         if self._runner.peers_moved:
             self._runner.peers_moved = False

@@ -33,7 +33,7 @@ class Interning:
     def interned(self, envelope: Envelope) -> Envelope:
         """Return the same message, made of what is known where it is."""
         message = self._message(envelope.message)
-        return envelope if message is envelope.message else replace(envelope, message=message)
+        return envelope if message is envelope.message else envelope._replace(message=message)
 
     def _message(self, message: Message) -> Message:
         match message:

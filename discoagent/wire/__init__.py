@@ -173,5 +173,6 @@ def _read_heartbeat(frame: bytes | memoryview) -> Envelope:
         counts = "heartbeat.incarnation, beat and clock"
         raise WireError("range", f"{counts} are {fields[3:6]}, not each in 0..{INTEGER_MAX}")
     rest = frame[_HEARTBEAT.size :]
-    extensions = {} if rest == _EMPTY_MAP else _read_extensions(Reader(rest), len(rest))
-    return Envelope(Heartbeat(*fields[2:]), None, extensions)
+    if rest == _EMPTY_MAP:  # as in every heartbeat of this release
+        return Envelope(Heartbeat(*fields[2:]), None, NO_EXTENSIONS)
+    return Envelope(Heartbeat(*fields[2:]), None, _read_extensions(Reader(rest), len(rest)))

@@ -301,11 +301,11 @@ def test_each_bound_is_kept_to_the_last_unit(bound: Bound) -> None:
 def test_the_counters_of_a_heartbeat_fit_a_signed_integer(field: str) -> None:
     """Hashes may use all 64 bits; what is counted may not, for every other message bounds it so."""
     heartbeat = Heartbeat(2**64 - 1, 1, 1, 1, *[2**64 - 1] * 3)
-    allowed = replace(heartbeat, **{field: INTEGER_MAX})
+    allowed = heartbeat._replace(**{field: INTEGER_MAX})
     assert decode(encode(allowed, None)).message == allowed
 
     with pytest.raises(WireError, match=f"range: .*{field}"):
-        decode(encode(replace(heartbeat, **{field: INTEGER_MAX + 1}), None))
+        decode(encode(heartbeat._replace(**{field: INTEGER_MAX + 1}), None))
 
 
 @pytest.mark.parametrize("message", [HELLO, Heartbeat(*[0] * 7)], ids=["array", "heartbeat"])

@@ -75,7 +75,8 @@ class Seeds:
         for _ in range(seconds):
             self._dial_lost()
             try:
-                await asyncio.wait_for(self._changed.wait(), RETRY)
+                async with asyncio.timeout(RETRY):
+                    await self._changed.wait()
             except TimeoutError:
                 continue
             return
