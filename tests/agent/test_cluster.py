@@ -1,13 +1,23 @@
 """Agents together: readiness, joining, what is seen elsewhere, and how an agent goes and comes."""
 
 import signal
+import socket
+import socketserver
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from discoagent.errors import Conflict
 from discoagent.instance import Body
-from tests.agent.harness import Cluster, Raw, scratch_directory, start_agent, wait_until
+from tests.agent.harness import (
+    DEADLINE,
+    Cluster,
+    Raw,
+    scratch_directory,
+    start_agent,
+    wait_until,
+)
 from tests.agent.local_world import a_process
 
 GRACE = {"timing.restart_grace": "6s"}
@@ -133,7 +143,7 @@ def test_join_by_hand() -> None:
         b.raw() as asker,
     ):
         addresses = [a.bind, b.bind, "127.0.0.1:1", x.bind]
-        results = asker.ask("join", addresses=addresses, wait_ms=2_000)["results"]
+        results = asker.ask("join", addresses=addresses, wait_ms=round(DEADLINE * 1000))["results"]
         assert [result[0] for result in results] == addresses
         assert [(ok, code) for _, ok, _, code in results] == [
             (True, 0),
@@ -141,6 +151,7 @@ def test_join_by_hand() -> None:
             (False, 1),
             (False, 4),
         ]
+        assert results[2][2] == "nobody listens at 127.0.0.1:1: connection refused"
         assert "'test'" in results[3][2]
         assert "'other'" in results[3][2]
         for agent in (b, x):
@@ -151,6 +162,39 @@ def test_join_by_hand() -> None:
         assert {member["node"] for member in asker.ask("members")["members"]} == {"a", "b"}
         with x.raw() as other:
             assert [each["node"] for each in other.ask("members")["members"]] == ["x"]
+
+
+class Mail(socketserver.BaseRequestHandler):
+    """Says something to whoever connects, as a mail server does."""
+
+    def handle(self) -> None:
+        """Say it, and hear nothing."""
+        self.request.sendall(b"220 mail.example.com ESMTP\r\n")
+
+
+def test_join_where_somebody_else_listens() -> None:
+    """What was seen there is said beside the time that was waited: mute, or no agent."""
+    with (
+        scratch_directory() as directory,
+        start_agent(directory, "a") as a,
+        a.raw() as asker,
+        socket.create_server(("127.0.0.1", 0)) as mute,
+        socketserver.TCPServer(("127.0.0.1", 0), Mail) as mail,
+    ):
+        serving = threading.Thread(target=mail.serve_forever)
+        serving.start()
+        try:
+            ports = (mute.getsockname()[1], mail.server_address[1])
+            quiet, talking = (f"127.0.0.1:{port}" for port in ports)
+            results = asker.ask("join", addresses=[quiet, talking], wait_ms=4_000)["results"]
+        finally:
+            mail.shutdown()
+            serving.join()
+
+    assert [error for *_, error, _ in results] == [
+        f"no answer from {quiet} in 4 s: somebody accepts there, and says nothing",
+        f"no answer from {talking} in 4 s: somebody speaks there; is that an agent's `bind` port?",
+    ]
 
 
 def test_a_living_namesake_ends_the_newcomer() -> None:

@@ -14,6 +14,11 @@ from discoagent.mesh.dialling import dial
 RETRY = 1.0  # seconds between two rounds while nobody is reached, and two dials of who is lost
 ROUNDS_REACHED = 10  # once somebody is, names are looked up without hurry
 DIALS_A_ROUND = 16
+WHY_SILENT = {  # what a dial showed of who did not answer in time
+    DialOutcome.SILENT: ": its host does not answer, or a firewall drops what comes",
+    DialOutcome.MUTE: ": somebody accepts there, and says nothing",
+    DialOutcome.OPEN: ": somebody speaks there; is that an agent's `bind` port?",
+}
 NOT_REACHED, NOT_OF_US, NAME_TAKEN = 1, 4, 6  # the codes of a result, as in `errors.py`
 
 _log = logging.getLogger("discoagent")
@@ -200,15 +205,25 @@ class Joins:
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         waiting = self._asked.setdefault(endpoint, [])
         waiting.append(answer)
+        looking = asyncio.ensure_future(self._look(endpoint, answer))
         try:
             if not self._greet(endpoint):
                 return Result("", ok=True)
             return await asyncio.wait_for(answer, wait)
         except TimeoutError:
-            return Result(
-                "", ok=False, error=f"no answer from {endpoint} in {wait:g} s", code=NOT_REACHED
-            )
+            why = WHY_SILENT.get(looking.result(), "") if looking.done() else ""
+            error = f"no answer from {endpoint} in {wait:g} s{why}"
+            return Result("", ok=False, error=error, code=NOT_REACHED)
         finally:
+            looking.cancel()
             waiting.remove(answer)
             if not waiting:
                 self._asked.pop(endpoint, None)
+
+    async def _look(self, endpoint: str, answer: "asyncio.Future[Result]") -> DialOutcome:
+        """Dial beside the greeting, which says nothing where nobody listens."""
+        outcome = await dial(endpoint)
+        if outcome is DialOutcome.REFUSED and not answer.done():
+            error = f"nobody listens at {endpoint}: connection refused"
+            answer.set_result(Result("", ok=False, error=error, code=NOT_REACHED))
+        return outcome
