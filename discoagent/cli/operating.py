@@ -1,26 +1,42 @@
 """For the operator: `metrics monitor log-level`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from discoagent.cli import output
 from discoagent.cli.command import Session, verb
+from discoagent.cli.views import View
 from discoagent.instance import rfc3339
 from discoagent.rules import LOG_LEVELS
+
+if TYPE_CHECKING:
+    from discoagent.client.metrics import Family
+
+FAMILIES: "View[Family]" = View(
+    columns=(), name=lambda it: it.name, to_json=lambda it: it.to_json(), none="no figures"
+)
 
 
 @verb(
     "metrics",
-    example="discoctl metrics > /var/lib/node_exporter/discoagent.prom",
+    example="discoctl metrics > /var/lib/node_exporter/discoagent.prom\ndiscoctl metrics -o json",
 )
 def metrics(session: Session) -> int:
     """Show the agent's figures as Prometheus text.
 
-    Peers, instances, messages, refusals.
+    Peers, instances, messages, refusals. With -o json an array of metrics, with
+    their samples.
     """
+    from discoagent.client.metrics import families, text
+
     printer = session.printer(output.COMMON)
     with session.disco() as disco:
-        text = disco.metrics()
-    printer.line(text.rstrip("\n"))
+        status = disco.status()
+    if printer.format in ("json", "jsonl"):
+        printer.many(list(families(status)), FAMILIES)
+    else:
+        printer.line(text(status).rstrip("\n"))
     return 0
 
 

@@ -18,7 +18,6 @@ Pair = tuple[Agent, Agent]
 WITHOUT_JSON = {
     "completion": "a script for a shell",
     "dev": "what a shell reads, then events as of watch",
-    "metrics": "Prometheus text",
     "run": "what its command prints",
 }
 OPEN = {"check.json", "meta.json"}  # whose objects may have more
@@ -73,6 +72,7 @@ CASES: list[tuple[str, str, str, int]] = [
     ("doctor", "diagnosis", MANY, 0),
     ("bundle bundle.tar.gz", "bundle", ONE, 0),
     ("log-level", "log-level", ONE, 0),
+    ("metrics", "metric", MANY, 0),
     ("install-units --root root", "step", MANY, 0),
     ("uninstall-units --root root", "step", MANY, 0),
     ("version", "version", ONE, 0),
