@@ -17,7 +17,7 @@ from collections.abc import Callable
 import zmq
 
 from discoagent.api import REQUEST_BYTES_MAX, UNREAD_BYTES_MAX
-from discoagent.errors import Conflict, InvalidRequest, Refused
+from discoagent.errors import Conflict, DiscoError, InvalidRequest, Refused
 from discoagent.sockets import check_path
 
 REQUESTS_PER_TURN = 512  # then the loop looks at everything else first
@@ -56,22 +56,29 @@ class SocketLock:
                     f"socket: another agent (pid {holder or 'unknown'}) serves {path}",
                     field="socket",
                 ) from None
-            if self._is_ours():
+            if self.held:
                 break
             os.close(self._fd)  # its holder removed the file between our two steps
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
-    def _is_ours(self) -> bool:
+    @property
+    def held(self) -> bool:
+        """Has the file still its name, so that nobody else can take the lock?"""
         try:
             return os.path.samestat(os.fstat(self._fd), os.stat(self._path))
         except OSError:
             return False
 
+    def abandon(self) -> None:
+        """Let go of a lock whose file has no name any more."""
+        os.close(self._fd)
+
     def release(self) -> None:
         """Remove the file, then let go of it, so that nobody can lock a file that has no name."""
-        with contextlib.suppress(OSError):
-            os.unlink(self._path)
+        if self.held:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
         os.close(self._fd)
 
 
@@ -110,16 +117,19 @@ class LocalSocket:
         self._draining = False
         self._look_is_due = False
         self._lock = SocketLock(path)
+        self._mode, self._group = mode, group
+        self._lost = False  # nobody can reach us, and that was said
         self._context = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
         try:
-            self._bind(mode, group)
+            self._set_options()
+            self._bind()
         except BaseException:
             self._context.destroy(linger=0)
             self._lock.release()
             raise
 
-    def _bind(self, mode: int, group: str) -> None:
+    def _set_options(self) -> None:
         for option, value in (
             (zmq.LINGER, LAST_WORDS_MS),
             (zmq.ROUTER_MANDATORY, 1),
@@ -130,6 +140,8 @@ class LocalSocket:
             (zmq.HANDSHAKE_IVL, HANDSHAKE_MS),
         ):
             self._router.setsockopt(option, value)
+
+    def _bind(self) -> None:
         former = os.umask(0o177)  # nobody else may connect before mode and group are set
         try:
             self._router.bind(f"ipc://{self.path}")
@@ -141,8 +153,38 @@ class LocalSocket:
             ) from None
         finally:
             os.umask(former)
-        _give_to_group(self.path, group)
-        os.chmod(self.path, mode)
+        _give_to_group(self.path, self._group)
+        os.chmod(self.path, self._mode)
+
+    def look(self) -> None:
+        """Listen anew if the socket's file was removed: nobody new could reach us any more.
+
+        The former listener stays, with its file that has no name: closing it removes the new one.
+        """
+        try:
+            os.lstat(self.path)
+        except FileNotFoundError:
+            self._listen_again()
+        except OSError as error:
+            self._warn(f"cannot look at {self.path}: {error.strerror}")
+
+    def _listen_again(self) -> None:
+        self._look_again()
+        try:
+            if not self._lock.held:
+                former, self._lock = self._lock, SocketLock(self.path)
+                former.abandon()
+            self._bind()
+        except DiscoError as error:
+            self._warn(f"{self.path} was removed, and cannot be made again: {error}")
+        else:
+            self._lost = False
+            _log.warning("socket: %s was removed by somebody, and is made again", self.path)
+
+    def _warn(self, what: str) -> None:
+        if not self._lost:
+            self._lost = True
+            _log.warning("socket: %s", what)
 
     def start(self) -> None:
         """Begin to read requests. Needs the running loop; what came before is still there."""
@@ -160,8 +202,9 @@ class LocalSocket:
         self._flush_unread()
         self._router.close()
         self._context.term()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)
+        if self._lock.held:  # else it may be another agent's by now
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
         self._lock.release()
 
     def answer(self, name: bytes, frame: bytes) -> None:

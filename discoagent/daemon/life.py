@@ -345,8 +345,8 @@ class Life:
     def _tick(self) -> None:
         """Look at the heartbeats that came, then at the time."""
         self._transport.drain_heartbeats()
-        effects = self._replica.tick(self.now())
-        if effects or self._replica.unpushed:
+        self._socket.look()
+        if (effects := self._replica.tick(self.now())) or self._replica.unpushed:
             self._perform(effects)
         self._chronicle.look()
         if self._runner.peers_moved:

@@ -335,6 +335,45 @@ def test_stale_files_are_no_obstacle() -> None:
         assert list(directory.glob("*.*k")) == []
 
 
+@pytest.mark.parametrize("lost", ["a.sock", "a.sock*"])
+def test_a_socket_that_somebody_removes_is_made_again(lost: str) -> None:
+    """With its mode and its lock; who is connected notices nothing, and the log says it."""
+    with scratch_directory() as directory, start_agent(directory) as agent:
+        path = directory / "a.sock"
+        mode = path.stat().st_mode
+        with agent.raw() as before:
+            events = before.watch("web")
+            assert events.present() == []
+            for removed in directory.glob(lost):
+                removed.unlink()
+            agent.logged("was removed by somebody, and is made again")
+            with agent.raw() as anew:
+                anew.register("web", port=80)
+            assert next(events).kind == "added"
+            assert before.ask("hello")["pid"] == agent.pid
+        assert path.stat().st_mode == mode
+        with start_agent(directory, ready=False) as second:
+            assert second.wait() == Conflict.code
+        assert agent.stop() == 0
+        assert list(directory.glob("*.*k")) == []
+
+
+def test_a_socket_that_cannot_be_made_again() -> None:
+    """Is said once; the agent serves whom it serves, and listens as soon as it can."""
+    with scratch_directory() as directory, start_agent(directory) as agent, agent.raw() as before:
+        assert before.ask("hello")["pid"] == agent.pid
+        elsewhere = directory.with_name(f"{directory.name}-elsewhere")
+        directory.rename(elsewhere)
+        try:
+            agent.logged("cannot be made again")
+            assert before.ask("hello")["pid"] == agent.pid
+        finally:
+            elsewhere.rename(directory)
+        (directory / "a.sock").unlink()
+        agent.logged("is made again")
+        assert sum("cannot be made again" in line for line in agent.lines) == 1
+
+
 def test_what_is_no_socket_is_not_removed() -> None:
     """A mistyped path costs nobody a file."""
     with scratch_directory() as directory:
