@@ -175,7 +175,7 @@ class LocalSocket:
                 former, self._lock = self._lock, SocketLock(self.path)
                 former.abandon()
             self._bind()
-        except DiscoError as error:
+        except (DiscoError, OSError) as error:  # or removed once more, between two steps
             self._warn(f"{self.path} was removed, and cannot be made again: {error}")
         else:
             self._lost = False
