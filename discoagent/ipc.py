@@ -156,7 +156,7 @@ class LocalSocket:
         _give_to_group(self.path, self._group)
         os.chmod(self.path, self._mode)
 
-    def look(self) -> None:
+    def keep_reachable(self) -> None:
         """Listen anew if the socket's file was removed: nobody new could reach us any more.
 
         The former listener stays, with its file that has no name: closing it removes the new one.

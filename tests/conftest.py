@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.processes import command_line
+
 # Shared machines pause: no example is judged by the time that it takes.
 settings.register_profile(
     "dev", max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -51,20 +53,12 @@ def _children() -> set[int]:
     return pids
 
 
-def _command_line(pid: int) -> str:
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return "?"
-    return b" ".join(words).decode(errors="replace").strip() or "ended, not waited for"
-
-
 @pytest.fixture(autouse=True)
 def no_child_is_left() -> Iterator[None]:
     """Fail a test that leaves a child process behind, and end that process."""
     before = _children()
     yield
-    left = {pid: _command_line(pid) for pid in _children() - before}
+    left = {pid: command_line(pid) or "ended, not waited for" for pid in _children() - before}
     for pid in left:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from discoagent.core.entry import Cause, Entry, ReplicaId
 
+NO_EXTENSIONS: Mapping[int, bytes] = MappingProxyType({})
+
 
 class Heartbeat(NamedTuple):
     """PUB, every heartbeat interval. The same size in any cluster: names travel as 8-byte hashes.
@@ -294,4 +296,4 @@ class Envelope(NamedTuple):
 
     message: Message
     sender: ReplicaId | None
-    extensions: Mapping[int, bytes] = MappingProxyType({})
+    extensions: Mapping[int, bytes] = NO_EXTENSIONS

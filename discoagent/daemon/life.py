@@ -345,7 +345,7 @@ class Life:
     def _tick(self) -> None:
         """Look at the heartbeats that came, then at the time."""
         self._transport.drain_heartbeats()
-        self._socket.look()
+        self._socket.keep_reachable()
         if (effects := self._replica.tick(self.now())) or self._replica.unpushed:
             self._perform(effects)
         self._chronicle.look()

@@ -36,8 +36,7 @@ class Hearing:
     def follows(self, arrival: float, source: str, heartbeat: Envelope) -> None:
         """Let one arrive then, or when what its source sent before it does, if that is later."""
         before = self._last.get(source, 0.0)
-        arrival = before if before > arrival else arrival  # noqa: FURB136 - millions of calls
-        self._last[source] = arrival
+        self._last[source] = arrival = max(arrival, before)
         self._coming.append((arrival, source, heartbeat))
 
     def clear(self) -> None:
@@ -50,7 +49,7 @@ class Hearing:
         coming.sort(key=_arrival)
         here = bisect_right(coming, now, key=_arrival)
         self._coming = coming[here:]
-        if not network.cuts and here <= QUEUE_MAX:
+        if not network.cuts and here <= QUEUE_MAX:  # as nearly always: nothing is held back
             return [heartbeat for _, _, heartbeat in coming[:here]]
         heard: list[Envelope] = []
         for arrival, source, heartbeat in coming[:here]:

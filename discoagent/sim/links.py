@@ -35,9 +35,8 @@ class Links:
 
     def hear(self, endpoint: str) -> bool:
         """Is the SUB socket connected to that endpoint, handshake and all?"""
-        host = self._host
-        now = host.world.now
-        return self._until_made.get(endpoint, now) < now and host.replica is not None
+        now = self._host.world.now
+        return self._until_made.get(endpoint, now) < now and self._host.running
 
     def connect(self, endpoint: str) -> None:
         """Connect where nothing is; the handshake takes three ways through the network."""

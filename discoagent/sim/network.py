@@ -23,7 +23,6 @@ QUEUE_MAX = 1_000  # frames that wait at a DEALER
 DIAL_HALF = 1.0  # seconds that a connect, and then a greeting, may take
 RECONNECT = (0.05, 1.0)  # seconds until a connection is back once it could be
 NEVER = float("-inf")
-ONE, BOTH = (1,), (1, 2)  # copies of a frame that the world makes
 
 
 class Channel(StrEnum):
@@ -158,12 +157,10 @@ class Network:
         self.bytes += len(heard_by) * len(frame)
         for target in heard_by:
             name = target.name
-            if self.lose is not None and self._is_taken(source, name, Channel.PUBLISH, frame):
-                continue
-            if not calm and self._is_lost(source, name):
+            if self._is_taken(source, name, Channel.PUBLISH, frame) or self._is_lost(source, name):
                 continue
             twice = not calm and luck() < profile.duplicates
-            for _ in BOTH if twice else ONE:
+            for _ in range(2 if twice else 1):
                 arrival = soonest + spread * luck()
                 if clogged and (source, name) in clogged:
                     self._keep(source, name, partial(self._heard, source, name, heartbeat))

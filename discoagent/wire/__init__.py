@@ -20,14 +20,13 @@ two forms apart: a version number here, the header of an array there.
 
 import struct
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import msgpack
 
 from discoagent.core.digest import hashed
 from discoagent.core.entry import ReplicaId
 from discoagent.core.limits import EXTENSION_BYTES_MAX, EXTENSIONS_MAX, MESSAGE_BYTES_MAX
-from discoagent.core.messages import Envelope, Heartbeat, Message
+from discoagent.core.messages import NO_EXTENSIONS, Envelope, Heartbeat, Message
 from discoagent.wire.fields import INTEGER_MAX, Reader, WireError
 from discoagent.wire.messages import BY_NUMBER, BY_TYPE, Number
 
@@ -45,9 +44,6 @@ __all__ = [
 
 WIRE_VERSION = 1
 TOPIC_BYTES = 8
-
-NO_EXTENSIONS: Mapping[int, bytes] = MappingProxyType({})
-
 
 _HEARTBEAT = struct.Struct(">BB7QB")
 _EMPTY_MAP = b"\x80"
@@ -173,6 +169,6 @@ def _read_heartbeat(frame: bytes | memoryview) -> Envelope:
         counts = "heartbeat.incarnation, beat and clock"
         raise WireError("range", f"{counts} are {fields[3:6]}, not each in 0..{INTEGER_MAX}")
     rest = frame[_HEARTBEAT.size :]
-    if rest == _EMPTY_MAP:  # as in every heartbeat of this release
-        return Envelope(Heartbeat(*fields[2:]), None, NO_EXTENSIONS)
-    return Envelope(Heartbeat(*fields[2:]), None, _read_extensions(Reader(rest), len(rest)))
+    none = rest == _EMPTY_MAP  # as in every heartbeat of this release
+    extensions = NO_EXTENSIONS if none else _read_extensions(Reader(rest), len(rest))
+    return Envelope(Heartbeat(*fields[2:]), None, extensions)

@@ -14,6 +14,7 @@ from discoagent.local.entries.checks.health import Outcome
 from discoagent.local.entries.checks.workers import Workers
 from discoagent.local.host import capabilities
 from tests.agent.harness import scratch_directory
+from tests.processes import command_line
 
 DEADLINE = 15.0
 PATIENT = 10.0
@@ -149,15 +150,8 @@ def test_much_output_and_a_good_end() -> None:
 
 def processes_with(mark: str) -> list[int]:
     """Return who has this among its arguments."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if mark.encode() in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return [pid for pid in found if pid != os.getpid()]
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if pid != os.getpid() and mark in command_line(pid)]
 
 
 @pytest.mark.parametrize("end", ["exit 0", "sleep 600"])

@@ -14,6 +14,7 @@ import pytest
 
 from discoagent.client import Disco
 from tests.cli.ctl import ANSWER_SECONDS, ctl, ended, line, started, talk
+from tests.processes import command_line
 
 
 @pytest.fixture(autouse=True)
@@ -34,15 +35,7 @@ def socket_of(exported: str) -> str:
 def agents(dev: "subprocess.Popen[str]") -> list[int]:
     """Return the pids of the agents of a `dev`."""
     listed = Path(f"/proc/{dev.pid}/task/{dev.pid}/children").read_text().split()
-    return [pid for pid in map(int, listed) if b"discoagent.daemon" in command_line(pid)]
-
-
-def command_line(pid: int) -> bytes:
-    """Return what a process runs; nothing when it has been waited for since it was listed."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""
+    return [pid for pid in map(int, listed) if "discoagent.daemon" in command_line(pid)]
 
 
 def processes(dev: "subprocess.Popen[str]") -> Iterator[int]:
