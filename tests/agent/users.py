@@ -2,12 +2,16 @@
 
 import os
 import pickle
+import pkgutil
 import warnings
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 from typing import Any, TypeVar
 
 import pytest
 
+import discoagent
 from discoagent.errors import DiscoError
 from tests.agent.harness import AgentProcess, Raw
 
@@ -17,8 +21,17 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become s
 T = TypeVar("T")
 
 
+@cache
+def load_all_modules() -> None:
+    """Load what is otherwise loaded on use: another user may be unable to read where it lies."""
+    for module in pkgutil.walk_packages(discoagent.__path__, "discoagent."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
+
+
 def as_user(uid: int, work: Callable[[], T]) -> T:
     """Do something in a child process of another user (for tests that run as root)."""
+    load_all_modules()
     reader, writer = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of fork beside threads
