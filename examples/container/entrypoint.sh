@@ -15,13 +15,15 @@ id=${ID:-$(hostname)}
 lease=${LEASE:-10}
 
 keep_registered() {
-    trap 'exit 0' TERM # but not within a registration
+    nap=
+    trap '[ -z "$nap" ] || kill "$nap" 2>/dev/null || true; exit 0' TERM # not within a registration
     while true; do
         # Said again it is a renewal; after the loss of the agent's state it is a new registration.
         discoctl register "$service" --id "$id" --ttl "${lease}s" \
             ${PORT:+--port "$PORT"} ${ADDRESS:+--address "$ADDRESS"} >/dev/null || true
         sleep "$((lease / 3 + 1))" &
-        wait "$!"
+        nap=$!
+        wait "$nap"
     done
 }
 
@@ -37,6 +39,9 @@ while kill -0 "$child" 2>/dev/null; do # it was the trap that ended the waiting
     code=0
     wait "$child" || code=$?
 done
+last=0 # an end that the shell noted between two waits is told now, and only once
+wait "$child" 2>/dev/null || last=$?
+[ "$last" -eq 127 ] || code=$last
 kill -TERM "$keeper"
 wait "$keeper" || true
 discoctl deregister "$service/$id" >/dev/null || true

@@ -1,5 +1,6 @@
 """The examples and the README's own lines, run against a real agent."""
 
+import contextlib
 import os
 import re
 import signal
@@ -64,6 +65,27 @@ def test_a_shell_service_is_listed_as_long_as_it_runs(environ: dict[str, str]) -
             removed = next(events)
             assert (removed.kind, removed.cause) == ("removed", "exit:SIGTERM")
             assert running.code() == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_a_container_ends_with_the_code_of_its_command(environ: dict[str, str], shell: str) -> None:
+    """Told to stop, whoever is first: the shell that waits, or the command that ends."""
+    script = str(ROOT / "examples" / "container" / "entrypoint.sh")
+    command = ["sh", "-c", "trap 'exit 7' TERM; echo trapped; while :; do sleep 0.1 & wait; done"]
+    with Disco(environ["DISCO_SOCKET"]) as disco, contextlib.ExitStack() as stack:
+        boxes = [
+            stack.enter_context(
+                Running([shell, script, *command], {**environ, "SERVICE": "web", "ID": f"box-{n}"})
+            )
+            for n in range(5)
+        ]
+        for box in boxes:
+            box.line("^trapped$")
+        wait_until(lambda: len(disco.list("web")) == len(boxes))
+        for box in boxes:
+            box.signal(signal.SIGTERM)
+        assert [box.code() for box in boxes] == [7] * len(boxes)
+        assert disco.list("web") == []
 
 
 def test_an_application_registers_and_follows(environ: dict[str, str]) -> None:
