@@ -20,6 +20,9 @@ settings.register_profile("ci", settings.get_profile("dev"), max_examples=300, d
 settings.register_profile("soak", settings.get_profile("dev"), max_examples=10_000, print_blob=True)
 WORKERS_MAX = 4  # processes that share the tests
 
+# A shell has what it runs in the background ignore SIGINT, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 _DEFAULT_PROFILE = "ci" if os.environ.get("CI") else "dev"
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", _DEFAULT_PROFILE))
 
