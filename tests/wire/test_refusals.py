@@ -159,15 +159,18 @@ def test_extensions_of_a_later_version_are_kept() -> None:
 )
 def test_a_claim_costs_nothing(bomb: bytes) -> None:
     """A header may claim what it likes: memory follows the bytes that are there."""
-    tracemalloc.start()
-    try:
-        with pytest.raises(WireError):
-            decode(bomb)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
 
-    assert peak < 10 * len(bomb) + 100_000
+    def peak() -> int:
+        tracemalloc.start()
+        try:
+            with pytest.raises(WireError):
+                decode(bomb)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    # Other threads of this process are traced as well, and are not busy each time.
+    assert min(peak() for _ in range(3)) < 10 * len(bomb) + 100_000
 
 
 def test_the_format_is_what_version_1_says() -> None:
