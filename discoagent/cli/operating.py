@@ -33,7 +33,7 @@ def metrics(session: Session) -> int:
     printer = session.printer(output.COMMON)
     with session.disco() as disco:
         status = disco.status()
-    if printer.format in ("json", "jsonl"):
+    if printer.in_json:
         printer.many(list(families(status)), FAMILIES)
     else:
         printer.line(text(status).rstrip("\n"))
@@ -71,7 +71,7 @@ def monitor(session: Session, level: str) -> int:
     with session.disco(waits=True) as disco:
         for line in disco.monitor(level, timeout=session.timeout):
             at = rfc3339(line.at_ms)
-            if printer.format in ("json", "jsonl"):
+            if printer.in_json:
                 row = {"at": at, "level": line.level, "message": line.message}
                 printer.line(output.dump(row))
             else:

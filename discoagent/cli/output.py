@@ -22,7 +22,8 @@ if TYPE_CHECKING:  # of use for streams alone
     from discoagent.presence import AnyEvent
 
 T = TypeVar("T")
-COMMON = ("table", "wide", "json", "jsonl")
+JSON = ("json", "jsonl")
+COMMON = ("table", "wide", *JSON)
 NAMED = (*COMMON, "name")
 INSTANCE = (*NAMED, "env")
 RESOLVE = ("host:port", "url", *INSTANCE)
@@ -47,6 +48,11 @@ class Printer:
         self.quiet = quiet
         self.out = out or sys.stdout
         self.colour = wants_colour(self.out) if colour is None else colour
+
+    @property
+    def in_json(self) -> bool:
+        """Does a program read it, in either form of JSON?"""
+        return self.format in JSON
 
     def many(self, items: Sequence[T], view: View[T]) -> None:
         """Write a list."""
@@ -79,14 +85,14 @@ class Printer:
 
     def value(self, value: Json, lines: Iterable[tuple[str, str]], state: str = "") -> None:
         """Write one value: `lines` for people, JSON otherwise."""
-        if self.format in ("json", "jsonl"):
+        if self.in_json:
             self._lines([dump(value, indent=2 if self.format == "json" else None)])
         else:
             self.block(lines, state)
 
     def report(self, value: Json, rows: Sequence[Json], view: View[Json]) -> None:
         """Write one value of which people are shown the rows."""
-        if self.format in ("json", "jsonl"):
+        if self.in_json:
             self.value(value, ())
         else:
             self.many(rows, view)
@@ -95,7 +101,7 @@ class Printer:
         """Write one event of a stream, at once."""
         from discoagent.cli import event_views
 
-        if self.format in ("json", "jsonl"):
+        if self.in_json:
             self._lines([dump(event.to_json())])
         elif self.format == "name":
             self._lines(event_views.event_names(event))
@@ -233,7 +239,7 @@ def complain(error: DiscoError, *, chosen: str | None, quiet: bool) -> None:
     """Write an error: one line, or with `-o json|jsonl` the JSON value of the contract."""
     if quiet:
         return
-    if chosen not in ("json", "jsonl"):
+    if chosen not in JSON:
         talk(" ".join(views.plain(line) for line in error.message.splitlines()))
         if isinstance(error, FilterError):
             _write_error("\n".join(pointed(error.expression, error.column)))

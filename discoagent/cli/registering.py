@@ -140,7 +140,7 @@ def register(
 
 def _told_who_has_seen(printer: Printer, instance: Instance, seen: Json, wanted: str | int) -> int:
     """Print what was registered and who has seen it; return the exit code."""
-    if printer.format in ("json", "jsonl"):
+    if printer.in_json:
         printer.value({"instance": instance.to_json(), **seen}, ())
     else:
         printer.changed([instance])

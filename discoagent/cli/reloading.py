@@ -26,7 +26,7 @@ def reload(session: Session, *, dry_run: bool) -> int:
     with session.disco() as disco:
         found = disco.reload(dry_run=dry_run)
     problems = found["problems"]
-    if printer.format in ("json", "jsonl"):
+    if printer.in_json:
         printer.value(found, ())
     else:
         for line in _lines(found):

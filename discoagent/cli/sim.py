@@ -62,7 +62,7 @@ def sim(session: Session, *, seed: int | None, seeds: int | None, **profile: flo
     for name, value in {"seed": seed, "seeds": seeds, **profile}.items():
         if value is not None:
             words += [f"--{name}", f"{value:f}s" if name in durations else str(value)]
-    if printer.format in ("json", "jsonl"):
+    if printer.in_json:
         words.append("--json")
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as simulator:
         assert simulator.stdout is not None

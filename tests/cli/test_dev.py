@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,15 +31,15 @@ def socket_of(exported: str) -> str:
     return shlex.split(path)[0]
 
 
+def processes(dev: "subprocess.Popen[str]") -> list[int]:
+    """Return the pids of all children of a `dev`."""
+    listed = Path(f"/proc/{dev.pid}/task/{dev.pid}/children").read_text().split()
+    return list(map(int, listed))
+
+
 def agents(dev: "subprocess.Popen[str]") -> list[int]:
     """Return the pids of the agents of a `dev`."""
-    listed = Path(f"/proc/{dev.pid}/task/{dev.pid}/children").read_text().split()
-    return [pid for pid in map(int, listed) if "discoagent.daemon" in command_line(pid)]
-
-
-def processes(dev: "subprocess.Popen[str]") -> Iterator[int]:
-    """Yield the pids of all children of a `dev`."""
-    yield from map(int, Path(f"/proc/{dev.pid}/task/{dev.pid}/children").read_text().split())
+    return [pid for pid in processes(dev) if "discoagent.daemon" in command_line(pid)]
 
 
 def test_three_agents_and_live_services(scratch: Path) -> None:
@@ -57,7 +56,7 @@ def test_three_agents_and_live_services(scratch: Path) -> None:
             for it in instances
         ]
         present = [json.loads(line(dev)) for _ in range(4)]
-        everyone = list(processes(dev))
+        everyone = processes(dev)
         dev.send_signal(signal.SIGINT)
         _, err = dev.communicate(timeout=ANSWER_SECONDS)
 
@@ -100,7 +99,7 @@ def test_kill_9_leaves_no_agent() -> None:
     with started("dev", "1") as dev:
         line(dev)
         assert line(dev) == "ready"
-        everyone = list(processes(dev))
+        everyone = processes(dev)
         dev.kill()
 
         assert len(everyone) == 4
